@@ -1,0 +1,29 @@
+# The names people type; the work is in scripts/ and in the CMake presets.
+# SPDX-License-Identifier: MIT
+.DEFAULT_GOAL := all
+.PHONY: all setup demo test bench install deb debug checked asan tsan format clean help
+
+all: setup            ## build the release: build/release/bin/cairn, build/release/lib/libcairn-malloc.so
+	@scripts/build release
+setup:
+	@scripts/setup
+demo: all             ## run real programs on Cairn and show what happened in their heap
+	@scripts/demo
+test: setup           ## every test: release, then what is linked directly under asan and tsan
+	@scripts/test
+bench: all            ## Cairn beside glibc, mimalloc, jemalloc and tcmalloc
+	@python3 bench/run.py --build build/release $(BENCH_FLAGS)
+install: all          ## install under PREFIX (default /usr/local), DESTDIR is respected
+	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
+deb: all              ## a Debian package in build/release
+	@cd build/release && cpack -G DEB
+debug checked asan tsan: setup
+	@scripts/test $@
+format:               ## clang-format every source
+	@git ls-files -z --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h' | \
+	  xargs -0 -r clang-format -i
+clean:                ## remove build/
+	@rm -rf build
+help:                 ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1	/p' Makefile | expand -t 20
+	@echo '  make debug, checked, asan, tsan: build and test that preset'

@@ -1,0 +1,141 @@
+# Everything ctest runs, each with a label and a limit of time.
+#
+#   unit fake litmus stress     linked with the library directly; these also run under the sanitizers
+#   abi misuse integration      programs on the preloaded library
+#   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
+#   source                      the house rules
+# SPDX-License-Identifier: MIT
+find_package(GTest REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+include(GoogleTest)
+set(tests_dir ${PROJECT_SOURCE_DIR}/tests)
+set(preload $<$<TARGET_EXISTS:cairn-malloc>:$<TARGET_FILE:cairn-malloc>>)
+
+# cairn_gtest(NAME LABEL LIBRARIES SOURCES...): one GoogleTest binary, a ctest entry a case.
+function(cairn_gtest name label libraries)
+  if(NOT ARGN)
+    return()
+  endif()
+  add_executable(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE tests)
+  target_link_libraries(${name} PRIVATE ${${libraries}} cairn_inside GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${label}/
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES TIMEOUT 120 LABELS ${label})
+endfunction()
+
+# cairn_programs(FOLDER): a program a source of tests/FOLDER; `*_so` become shared libraries beside them.
+function(cairn_programs folder)
+  file(GLOB sources CONFIGURE_DEPENDS tests/${folder}/*.c tests/${folder}/*.cpp)
+  set(targets)
+  foreach(source IN LISTS sources)
+    get_filename_component(name ${source} NAME_WE)
+    set(target ${folder}_${name})
+    if(name MATCHES "_so$")
+      add_library(${target} MODULE ${source})
+      set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
+    else()
+      add_executable(${target} ${source})
+      set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} BUILD_RPATH "$ORIGIN"
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
+    endif()
+    target_include_directories(${target} PRIVATE tests)
+    # -fno-builtin: the compiler would remove pairs and fold edges that are the test; wrong on purpose, so -w.
+    target_compile_options(${target} PRIVATE -O1 -g -fno-builtin -w)
+    target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+    target_link_libraries(${target} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+    list(APPEND targets ${target})
+  endforeach()
+  set(${folder}_targets ${targets} PARENT_SCOPE)
+endfunction()
+
+# cairn_script(NAME LABEL SECONDS SCRIPT ARGUMENTS...): a Python test, if its file is there.
+function(cairn_script name label seconds script)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${script})
+    add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/${script} ${ARGN}
+      WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} LABELS ${label})
+  endif()
+endfunction()
+
+# ---- on the library itself
+
+file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS tests/unit/*_test.cpp tests/property/*_test.cpp
+  tests/simulation/*_test.cpp)
+file(GLOB_RECURSE fake_sources CONFIGURE_DEPENDS tests/unit_fake/*_test.cpp)
+if(core_sources)
+  cairn_gtest(unit_tests unit api_libraries ${unit_sources})
+endif()
+if(TARGET cairn_core_fake)
+  set(fake_libraries cairn_core_fake)
+  cairn_gtest(fake_tests fake fake_libraries ${fake_sources})
+endif()
+
+file(GLOB litmus_sources CONFIGURE_DEPENDS tests/litmus/*.cpp)
+foreach(source IN LISTS litmus_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(litmus_${name} ${source})
+  set_target_properties(litmus_${name} PROPERTIES OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/litmus)
+  target_include_directories(litmus_${name} PRIVATE tests)
+  target_link_libraries(litmus_${name} PRIVATE ${api_libraries} cairn_inside GTest::gtest_main)
+  add_test(NAME litmus/${name} COMMAND litmus_${name})
+  set_tests_properties(litmus/${name} PROPERTIES TIMEOUT 120 LABELS litmus)
+endforeach()
+
+cairn_programs(stress)
+foreach(target IN LISTS stress_targets)
+  if(TARGET cairn_wrapped_malloc)
+    target_link_libraries(${target} PRIVATE cairn_wrapped_malloc)
+  endif()
+  if(TARGET cairn_wrapped_malloc OR TARGET cairn-malloc)
+    string(REPLACE "stress_" "stress/" name ${target})
+    add_test(NAME ${name} COMMAND ${target})
+    set(environment CAIRN_VERIFY=1)
+    if(TARGET cairn-malloc)
+      list(APPEND environment LD_PRELOAD=${preload})
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT 180 LABELS stress ENVIRONMENT "${environment}")
+  endif()
+endforeach()
+
+cairn_script(source/self_test source 60 tests/check_source/self_test.py)
+cairn_script(source/check source 60 tools/check_source.py)
+
+if(CAIRN_SANITIZE)
+  return()
+endif()
+
+# ---- on the preloaded library
+
+cairn_programs(abi)
+cairn_programs(misuse)
+if(TARGET cairn-malloc)
+  cairn_script(abi abi 400 tests/run_preload.py --build ${CMAKE_BINARY_DIR})
+  cairn_script(misuse misuse 120 tests/misuse/run.py --build ${CMAKE_BINARY_DIR})
+endif()
+if(TARGET cairn-malloc AND TARGET cairn)
+  cairn_script(integration integration 240 tests/integration/run.py
+    --lib ${preload} --cairn $<TARGET_FILE:cairn> --quick)
+  cairn_script(cli cli 120 tests/cli/run_cli_test.py $<TARGET_FILE:cairn> ${CMAKE_BINARY_DIR}/lib)
+  cairn_script(bench/smoke bench 120 bench/run.py --build ${CMAKE_BINARY_DIR} --smoke)
+  if(TEST bench/smoke)
+    set_tests_properties(bench/smoke PROPERTIES RUN_SERIAL TRUE)
+  endif()
+endif()
+
+file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp examples/*.c)
+foreach(source IN LISTS example_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(example_${name} ${source})
+  set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
+  target_include_directories(example_${name} PRIVATE include)
+  target_link_libraries(example_${name} PRIVATE cairn_warnings ${core_libraries} Threads::Threads)
+  add_test(NAME examples/${name} COMMAND example_${name})
+  set_tests_properties(examples/${name} PROPERTIES TIMEOUT 60 LABELS examples)
+  if(TARGET cairn-malloc)
+    set_tests_properties(examples/${name} PROPERTIES ENVIRONMENT LD_PRELOAD=${preload})
+  endif()
+endforeach()

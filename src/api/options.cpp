@@ -1,0 +1,138 @@
+// The table of switches and how each value is read.
+// SPDX-License-Identifier: MIT
+#include "api/options.hpp"
+
+#include <cstddef>
+#include <string_view>
+
+#include "base/check.hpp"
+#include "cairn/tables.h"
+#include "os/process.hpp"
+
+namespace cairn::api {
+
+namespace {
+
+// Each reader returns false when it does not understand the value.
+using Reader = bool (*)(std::string_view value, Options& into);
+
+bool read_switch(std::string_view value, bool& into) {
+    if (value == "1" || value == "on") into = true;
+    else if (value == "0" || value == "off") into = false;
+    else return false;
+    return true;
+}
+
+bool read_number(std::string_view& value, std::uint64_t& number) {
+    std::size_t used = 0;
+    number = 0;
+    while (used < value.size() && value[used] >= '0' && value[used] <= '9') {
+        if (number > (UINT64_MAX - 9) / 10) return false;
+        number = number * 10 + static_cast<std::uint64_t>(value[used++] - '0');
+    }
+    value.remove_prefix(used);
+    return used > 0;
+}
+
+bool read_limit(std::string_view value, Options& into) {
+    if (value == "off") return true;
+    std::uint64_t number = 0;
+    if (!read_number(value, number)) return false;
+    unsigned shift = 0;
+    if (value == "KiB") shift = 10;
+    else if (value == "MiB") shift = 20;
+    else if (value == "GiB") shift = 30;
+    else if (value == "TiB") shift = 40;
+    else if (value != "" && value != "B") return false;
+    if (number == 0 || number > (UINT64_MAX >> shift)) return false;
+    into.memory_limit = number << shift;
+    return true;
+}
+
+bool read_layout(std::string_view value, Options& into) {
+    if (value == "sparse") into.layout = pages::LayoutModel::sparse;
+    else if (value == "linear") into.layout = pages::LayoutModel::linear;
+    else return false;
+    return true;
+}
+
+bool read_report(std::string_view value, Options& into) {
+    const std::size_t colon = value.find(':');
+    const std::string_view format = value.substr(0, colon);
+    if (format == "text" || format == "1") into.report = ReportFormat::text;
+    else if (format == "json") into.report = ReportFormat::json;
+    else if (format == "0" || format == "off") into.report = ReportFormat::none;
+    else return false;
+    // The value is the end of the environment's own string, so what follows the colon is terminated too.
+    if (colon != std::string_view::npos) into.report_file = value.data() + colon + 1;
+    return colon == std::string_view::npos || value.size() > colon + 1;
+}
+
+bool read_report_pid(std::string_view value, Options& into) {
+    std::uint64_t number = 0;
+    if (!read_number(value, number) || !value.empty() || number > UINT32_MAX) return false;
+    into.report_pid = static_cast<std::uint32_t>(number);
+    return true;
+}
+
+bool read_misuse(std::string_view value, Options& into) {
+    if (value == "abort") into.misuse_is_fatal = true;
+    else if (value == "report") into.misuse_is_fatal = false;
+    else return false;
+    return true;
+}
+
+bool read_trace(std::string_view value, Options& into) {
+    into.trace_scavenger = value == "scav";
+    return value == "scav" || value == "off";
+}
+
+struct Row {
+    cairn_option_info info;
+    Reader read;
+};
+
+constexpr Row rows[] = {
+    {{"CAIRN_MEMORY_LIMIT", "off", "a size such as 256MiB, 2GiB, 1000000, or off",
+      "soft limit on memory that is mapped and ready: free pages go back to the OS before it is passed"},
+     read_limit},
+    {{"CAIRN_LAYOUT", "sparse", "sparse, linear",
+      "where the heap lives: 64 MiB arenas anywhere, or the classic single reservation of 528.5 GiB"},
+     read_layout},
+    {{"CAIRN_HUGE_PAGES", "on", "on, off", "ask for huge pages once the heap is larger than 32 MiB"},
+     [](std::string_view value, Options& into) { return read_switch(value, into.use_huge_pages); }},
+    {{"CAIRN_REPORT", "off", "text, json, text:FILE, json:FILE, off", "what happened in the heap, written at exit"},
+     read_report},
+    {{"CAIRN_REPORT_PID", "0", "a process id, or 0 for every process", "only this process writes the report"},
+     read_report_pid},
+    {{"CAIRN_ON_MISUSE", "abort", "abort, report", "after a double free or a foreign pointer: stop, or say so and go on"},
+     read_misuse},
+    {{"CAIRN_TRACE", "off", "scav, off", "one line each time memory was returned to the OS"}, read_trace},
+    {{"CAIRN_VERIFY", "off", "on, off", "check the heap's structures on every slow path (slow)"},
+     [](std::string_view value, Options& into) { return read_switch(value, into.verify_often); }},
+};
+
+}  // namespace
+
+Options read_options() {
+    Options options;
+    for (const Row& row : rows) {
+        const char* value = os::environment(row.info.name);
+        if (value == nullptr || row.read(value, options)) continue;
+        base::Message line;
+        line << row.info.name << "=" << std::string_view(value).substr(0, 80) << " is not valid (valid: " << row.info.values
+             << "); going on with " << row.info.default_value;
+        base::report(line.view());
+    }
+    return options;
+}
+
+}  // namespace cairn::api
+
+extern "C" size_t cairn_option_count(void) { return sizeof cairn::api::rows / sizeof cairn::api::rows[0]; }
+
+extern "C" int cairn_option_get(size_t index, cairn_option_info* out) {
+    if (index >= cairn_option_count() || out == nullptr) return -1;
+    *out = cairn::api::rows[index].info;
+    return 0;
+}

@@ -1,0 +1,45 @@
+// The background thread's work: gives idle memory back to the OS while the program does something else, or nothing.
+//
+// It runs only while there is something to give back, and ends a few seconds after: a program that never frees much has
+// no thread of ours. It knows nothing but the heap it is handed; the goal follows recent use (pages/scavenger.hpp).
+//   1  depots that nobody touched since the last look go home, which empties spans;
+//   2  free pages beyond the goal are returned, highest addresses first, about 1 % of a core;
+//   3  sleeps as the pacer says, or until woken.
+//
+// Floor: heap. Runs on os::spawn_background's thread: only raw OS calls, no thread cache.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "heap/heap.hpp"
+#include "pages/scavenger.hpp"
+
+namespace cairn::heap {
+
+class Background {
+public:
+    constexpr Background() = default;
+    void initialize(Heap& heap, bool traces) {
+        heap_ = &heap;
+        traces_ = traces;
+    }
+
+    // Starts the thread unless it runs. Cost: a load when it runs. Any thread, no lock held.
+    void start_if_needed();
+
+private:
+    static void run(void* self);
+    void loop();
+    [[nodiscard]] std::uint64_t backlog(std::uint64_t now_ns);
+    void release_batch(std::uint64_t backlog_bytes);
+    void trace(std::uint64_t released_bytes) const;
+
+    Heap* heap_ = nullptr;              // [fixed]
+    bool traces_ = false;               // [fixed]
+    pages::RetainGoal goal_;            // [owner] the background thread
+    pages::ScavengePacer pacer_;        // [owner]
+    std::uint64_t last_batch_end_ns_ = 0;  // [owner]
+};
+
+}  // namespace cairn::heap

@@ -1,0 +1,62 @@
+// What else the heap asks of an OS: identity, clock, the calling thread's stack, a background thread, start-up facts.
+//
+// No call touches errno or allocates through malloc unless it says so.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cairn::os {
+
+[[nodiscard]] std::uint64_t monotonic_ns();
+// CPU time of the calling thread.
+[[nodiscard]] std::uint64_t thread_cpu_ns();
+[[nodiscard]] std::uint32_t process_id();
+[[nodiscard]] std::uint32_t thread_id();
+[[nodiscard]] unsigned cpu_count();
+// A number nobody outside can guess (for out-of-band marks); falls back to clock and addresses.
+[[nodiscard]] std::uint64_t random_word();
+
+void sleep_ns(std::uint64_t ns);
+// Gives the rest of the time slice away.
+void yield_cpu();
+
+struct StackBounds {
+    std::uintptr_t low;
+    std::uintptr_t high;
+};
+// True when `address` lies in the stack that the caller runs on. Cost: reads /proc on the error path only.
+[[nodiscard]] bool is_on_current_stack(std::uintptr_t address);
+
+// Resident bytes of this process (0 when unknown) and its peak. Cost: one /proc read.
+struct Residency {
+    std::uint64_t now_bytes;
+    std::uint64_t peak_bytes;
+};
+[[nodiscard]] Residency residency();
+
+// Starts `entry(argument)` on a thread of its own that the C library does not know: all signals blocked, own
+// small stack, no thread-local storage but a blank block. `entry` may use only raw OS calls of this floor.
+// It does not make the program "multithreaded" in libc's eyes. When it returns the thread ends and everything it
+// had is reusable by the next spawn. At most one at a time: returns false when one runs or the OS refuses.
+// After fork the child has none (the state lives in memory wiped on fork).
+[[nodiscard]] bool spawn_background(void (*entry)(void*), void* argument);
+[[nodiscard]] bool is_background_running();
+// Sleeps the background thread up to `ns`, ended early by wake_background() (any thread, cheap, signal-safe).
+void background_sleep(std::uint64_t ns);
+void wake_background();
+
+// Calls `prepare` before, `parent`/`child` after each fork() of the program.
+void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
+
+// Appends to an open file by path (create, truncate): for reports; false on error.
+[[nodiscard]] bool write_file(const char* path, const char* text, std::size_t bytes, bool append);
+// Writes to standard error.
+void write_stderr(const char* text, std::size_t bytes);
+// Value of an environment variable, nullptr when unset; usable before libc's own start-up is complete.
+[[nodiscard]] const char* environment(const char* name);
+// Name of the running program (argv[0]'s last part, or /proc/self/comm), into `out`.
+void program_name(char* out, std::size_t capacity);
+
+}  // namespace cairn::os

@@ -1,0 +1,36 @@
+// Summary tree: repair from the leaves upward, and its check.
+// SPDX-License-Identifier: MIT
+#include "pages/summary.hpp"
+
+#include "base/check.hpp"
+
+namespace cairn::pages {
+
+void SummaryTree::refresh(std::size_t first, std::size_t last) {
+    for (unsigned level = leaf_level; level > 1; --level) {
+        first /= fanout;
+        last /= fanout;
+        const Summary* children = inner_ + first_of[level];
+        Summary* parents = inner_ + first_of[level - 1];
+        bool is_changed = false;
+        for (std::size_t i = first; i <= last; ++i) {
+            const Summary merged = merge(children + i * fanout, pages_at(level));
+            is_changed |= parents[i] != merged;
+            parents[i] = merged;
+        }
+        if (!is_changed) return;
+    }
+    root_ = merge(inner_, pages_at(1));
+}
+
+void SummaryTree::verify() const {
+    for (unsigned level = leaf_level; level > 0; --level) {
+        const std::size_t parent_count = std::size_t{1} << 3 * (level - 1);
+        for (std::size_t i = 0; i < parent_count; ++i) {
+            const Summary parent = level == 1 ? root_ : at(level - 1, i);
+            CAIRN_CHECK(parent == merge(inner_ + first_of[level] + i * fanout, pages_at(level)));
+        }
+    }
+}
+
+}  // namespace cairn::pages

@@ -1,0 +1,196 @@
+// `cairn run`: starts a program with Cairn's malloc before its own, and is then out of its way.
+//
+//   1. Find the library: --lib, or beside this command.
+//   2. Find the program and see that a library can be preloaded into it.
+//   3. Turn options into environment variables; put the library first in LD_PRELOAD.
+//   4. Become the program; only with --summary stay to wait for it.
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "child.hpp"
+#include "program.hpp"
+#include "quantity.hpp"
+#include "verb.hpp"
+
+namespace cairn::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view library_name = "libcairn-malloc.so";
+
+constexpr std::string_view teaching =
+    R"(The program needs no rebuild: its malloc, free, new and delete are answered by Cairn, and so are
+those of the programs it starts. Its exit code and signals are its own.
+
+  exit codes   the program's; 2 wrong usage; 125 Cairn cannot run it (static, setuid, another machine's);
+               126 it cannot be executed; 127 it does not exist
+
+Options become CAIRN_* environment variables ('cairn help env'); what the environment already says stays
+when no option says otherwise.
+
+Examples:
+  cairn run -- python3 script.py
+  cairn run --report -- sqlite3 :memory: 'select 1'
+  cairn run --memory-limit 256MiB --report=json --report-file heap.json -- ./server)";
+
+struct RunOptions {
+    std::string memory_limit;
+    std::string layout;
+    std::string report;
+    std::string report_file;
+    std::string library;
+    bool verify = false;
+    bool summary = false;
+};
+
+// Where the library lies, seen from the folder of this command: a build tree, then installed trees.
+std::vector<fs::path> library_places() {
+    std::error_code failure;
+    const fs::path here = fs::read_symlink("/proc/self/exe", failure).parent_path();
+    std::vector<fs::path> places;
+    for (const char* folder :
+         {"../lib", "../" CAIRN_INSTALL_LIBDIR, "../lib/cairn", "../lib/x86_64-linux-gnu", "../lib64"})
+        places.push_back((here / folder / library_name).lexically_normal());
+    return places;
+}
+
+// Sets `library` to the full path, or says in one line why there is none and returns the exit code.
+std::optional<int> find_library(const RunOptions& options, std::string& library) {
+    std::error_code failure;
+    if (!options.library.empty()) {
+        const fs::path given = fs::absolute(options.library, failure);
+        if (!fs::is_regular_file(given, failure))
+            return fail(exit_cairn, fmt::format("run: --lib: no library at {}", options.library));
+        library = given;
+    } else {
+        const std::vector<fs::path> places = library_places();
+        for (const fs::path& place : places)
+            if (library.empty() && fs::is_regular_file(place, failure)) library = place;
+        if (library.empty())
+            return fail(exit_cairn,
+                        fmt::format("run: no {} beside this command (looked for {}); name it with --lib",
+                                    library_name, places.front().string()));
+    }
+    if (library.find_first_of(": ") != std::string::npos)
+        return fail(
+            exit_cairn,
+            fmt::format("run: LD_PRELOAD cannot hold the path {}: it has a colon or a blank", library));
+    return std::nullopt;
+}
+
+// Checks what the parser could not, and brings sizes into the form the library reads.
+std::optional<int> check_options(RunOptions& options) {
+    if (!options.memory_limit.empty() && options.memory_limit != "off") {
+        const ParsedSize size = parse_size(options.memory_limit);
+        if (!size.error.empty())
+            return fail(exit_usage, fmt::format("run: --memory-limit: {}; or off", size.error));
+        if (size.bytes == 0)
+            return fail(exit_usage,
+                        "run: --memory-limit: 0 leaves no memory; valid: a size such as 256MiB; or off");
+        options.memory_limit = exact_size_iec(size.bytes);
+    }
+    if (!options.report_file.empty()) {
+        std::error_code failure;
+        const fs::path file = fs::absolute(options.report_file, failure);
+        if (!fs::is_directory(file.parent_path(), failure) || fs::is_directory(file, failure))
+            return fail(exit_usage, fmt::format("run: --report-file: cannot write {}", options.report_file));
+        options.report_file = file;
+        if (options.report.empty()) options.report = "text";
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> environment_for(const RunOptions& options, const std::string& library) {
+    const char* preloaded = std::getenv("LD_PRELOAD");
+    const std::string others = preloaded != nullptr && *preloaded != '\0' ? ":" + std::string(preloaded) : "";
+    std::vector<std::string> settings{"LD_PRELOAD=" + library + others};
+    const auto add = [&](std::string_view name, const std::string& value) {
+        if (!value.empty()) settings.push_back(fmt::format("{}={}", name, value));
+    };
+    add("CAIRN_MEMORY_LIMIT", options.memory_limit);
+    add("CAIRN_LAYOUT", options.layout);
+    add("CAIRN_REPORT", options.report + (options.report_file.empty() ? "" : ":" + options.report_file));
+    add("CAIRN_VERIFY", options.verify ? "1" : "");
+    return settings;
+}
+
+void print_summary(const ChildEnd& end) {
+    const std::string how = WIFSIGNALED(end.status) ? fmt::format("signal {}", WTERMSIG(end.status))
+                                                    : fmt::format("exit {}", WEXITSTATUS(end.status));
+    fmt::print(stderr, "cairn: wall {:.3f} s, user {:.3f} s, sys {:.3f} s, peak RSS {:.1f} MiB, {}\n",
+               end.wall_seconds, end.user_seconds, end.system_seconds,
+               static_cast<double>(end.peak_bytes) / (1 << 20), how);
+}
+
+// The usage line, which the parser cannot know: it has no name for what it does not parse.
+class RunFormatter : public CLI::Formatter {
+public:
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "Usage: cairn run [OPTIONS] -- PROGRAM [ARGUMENTS]\n";
+    }
+};
+
+void declare_options(CLI::App& app, RunOptions& options) {
+    app.add_option("--memory-limit", options.memory_limit,
+                   "keep the heap near SIZE by giving memory back sooner: 256MiB, 2GiB, or off");
+    app.add_option("--layout", options.layout, "sparse (default) or linear; 'cairn layout' shows both")
+        ->check(CLI::IsMember({"sparse", "linear"}));
+    app.add_flag("--report{text}", options.report,
+                 "at exit, tell what happened in the heap; --report=json for programs")
+        ->check(CLI::IsMember({"text", "json"}));
+    app.add_option("--report-file", options.report_file,
+                   "write the report to FILE instead of standard error");
+    app.add_flag("--verify", options.verify, "let the heap check itself as it goes (slow)");
+    app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
+    app.add_option("--lib", options.library, "preload this file instead of the library beside this command");
+    app.formatter(std::make_shared<RunFormatter>());
+    app.footer(std::string(teaching));
+}
+
+// Parses our options; what follows `--`, or the first word that is no option, is the program.
+std::optional<int> split(Arguments arguments, RunOptions& options, Arguments& program) {
+    const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+    const Arguments behind(dashes, arguments.end());
+    arguments.erase(dashes, arguments.end());
+    CLI::App app{"Run a program on Cairn's malloc.", "cairn run"};
+    declare_options(app, options);
+    if (const auto code = parse(app, std::move(arguments), &program)) return code;
+    const bool is_ours = program.empty();  // a later `--` belongs to the program
+    program.insert(program.end(), behind.begin() + (is_ours && !behind.empty() ? 1 : 0), behind.end());
+    if (program.empty() || program.front().empty())
+        return fail(exit_usage, "run: no program given; valid: cairn run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+    return std::nullopt;
+}
+
+}  // namespace
+
+int run_verb(Arguments arguments) {
+    RunOptions options;
+    Arguments words;
+    if (const auto code = split(std::move(arguments), options, words)) return *code;
+    if (const auto code = check_options(options)) return *code;
+    const Program program = find_program(words.front());
+    if (program.path.empty()) return fail(program.code, "run: " + program.error);
+    std::string library;
+    if (const auto code = find_library(options, library)) return *code;
+
+    const ChildPlan plan{program.path, std::move(words), environment_for(options, library),
+                         "CAIRN_REPORT_PID"};
+    std::fflush(nullptr);
+    if (!options.summary) return become(plan);
+    const ChildEnd end = run_and_wait(plan);
+    if (end.error != 0)
+        return fail(exit_cairn, fmt::format("run: no new process: {}", std::strerror(end.error)));
+    print_summary(end);
+    return end_like(end.status);
+}
+
+}  // namespace cairn::cli
