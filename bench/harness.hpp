@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 
@@ -57,9 +58,15 @@ inline void escape(void* p) {
     asm volatile("" : : "r"(p) : "memory");
 }
 
+[[noreturn, gnu::cold]] inline void give_up() {
+    std::fputs("bench: out of memory\n", stderr);
+    std::abort();
+}
+
 // Ends the program when `p` is null: no case measures an allocator that has given up.
 inline void* must(void* p) {
-    if (__builtin_expect(p == nullptr, 0)) std::abort();
+    if (p == nullptr) [[unlikely]]
+        give_up();
     return p;
 }
 

@@ -153,6 +153,10 @@ class Redis(Program):
         try:
             wall = self.load(server, port)
             report, _ = server.communicate(timeout=30)
+        except (OSError, subprocess.CalledProcessError) as wrong:
+            report, _ = server.communicate(timeout=30)  # a client loses its link when the server has died
+            self.launcher.costs(report)
+            raise Failure(f"the client failed: {wrong}") from None
         finally:
             server.kill()  # the launcher; its child dies with it
             server.wait()

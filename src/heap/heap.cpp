@@ -20,12 +20,13 @@ using base::page_bytes;
 // A magazine starts small and doubles while its thread keeps running it empty and full.
 constexpr std::size_t first_magazine_bytes = std::size_t{32} << 10;
 constexpr unsigned first_magazine_entries = 32;
-constexpr std::size_t last_magazine_bytes = std::size_t{256} << 10;
+constexpr std::size_t last_magazine_bytes = std::size_t{1} << 20;
 constexpr unsigned last_magazine_entries = 1024;
 // A thread that only takes, or only gives, gains nothing from a long magazine: batches of this size are cheap enough.
 constexpr unsigned one_way_entries = 64;
-// What all magazines of a thread may hold; beyond it idle ones are emptied first.
-constexpr std::size_t thread_bytes = std::size_t{4} << 20;
+// What all magazines of a thread may hold: half the heap, within these bounds. Beyond it idle ones are emptied first.
+constexpr std::size_t least_thread_bytes = std::size_t{2} << 20;
+constexpr std::size_t most_thread_bytes = std::size_t{8} << 20;
 
 // Slots leave a magazine in pieces of this many, through the stack.
 constexpr unsigned piece_entries = 128;
@@ -119,9 +120,10 @@ bool Heap::grow_magazine(ThreadCache& cache, unsigned size_class) {
         history.capacity == 0 ? first_capacity(size_class) : std::min(history.capacity * 2, limit);
     if (capacity <= history.capacity) return false;
     const std::size_t more_bytes = (capacity - history.capacity) * slot_bytes;
-    if (cache.magazine_bytes + more_bytes > thread_bytes && history.capacity != 0) {
+    const std::size_t budget = std::clamp<std::size_t>(spans_.in_use_bytes() / 2, least_thread_bytes, most_thread_bytes);
+    if (cache.magazine_bytes + more_bytes > budget && history.capacity != 0) {
         trim(cache);
-        if (cache.magazine_bytes + more_bytes > thread_bytes) return false;
+        if (cache.magazine_bytes + more_bytes > budget) return false;
     }
     if (history.capacity == 0 || array_entries(capacity) != array_entries(history.capacity)) {
         void** array = arrays_.allocate(array_entries(capacity));
@@ -160,8 +162,8 @@ void Heap::trim(ThreadCache& cache) {
 bool Heap::refill(ThreadCache& cache, unsigned size_class) {
     Bin& bin = cache.bins[size_class];
     BinHistory& history = cache.history[size_class];
+    history.is_idle = false;  // first: growing may trim the idle ones
     if (history.capacity == 0 || history.has_refilled) (void)grow_magazine(cache, size_class);
-    history.is_idle = false;
     history.has_refilled = true;
     if (history.capacity == 0) return false;
     reclaim_orphans();

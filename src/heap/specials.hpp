@@ -15,8 +15,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "base/lock.hpp"
 #include "heap/span.hpp"

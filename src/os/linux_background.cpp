@@ -227,9 +227,9 @@ bool spawn_background(void (*entry)(void*), void* argument) {
 bool is_background_running() {
     State* state = find_state();
     if (state == nullptr) return false;
-    // relaxed, both: an answer that may be old as soon as it is given
-    const bool is_there = state->tid.load(std::memory_order_relaxed) != 0;
-    return is_there && state->is_leaving.load(std::memory_order_relaxed) == 0;  // relaxed: as above
+    // acquire, both: who hears "no" also sees what the thread did; "yes" may be old as soon as it is given
+    const bool is_there = state->tid.load(std::memory_order_acquire) != 0;
+    return is_there && state->is_leaving.load(std::memory_order_acquire) == 0;  // acquire: as above
 }
 
 void background_sleep(std::uint64_t ns) {

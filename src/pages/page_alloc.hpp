@@ -145,7 +145,7 @@ private:
 
     // State of a search: the run that ends where the search stands.
     struct Walk {
-        std::size_t pages;            // wanted
+        std::size_t pages;  // wanted
         std::uintptr_t run_base = 0;
         std::size_t run_pages = 0;
         Fit fit = {};
@@ -184,18 +184,18 @@ private:
     [[nodiscard]] ByteRun take_unscavenged_in(Region& region, std::size_t chunk, ScavengeRequest request);
     void verify_region(const Region& region, Totals& totals) const;
 
-    Metadata* metadata_ = nullptr;            // [fixed]
-    Region** regions_ = nullptr;              // [lock] table of level 0, made at the first growth
-    Region* first_region_ = nullptr;          // [lock] lowest addresses
-    Region* last_region_ = nullptr;           // [lock] highest addresses
-    std::uintptr_t search_ = nothing_free;    // [lock] no page below is free
-    std::size_t free_pages_ = 0;              // [lock]
-    std::size_t scavenged_pages_ = 0;         // [lock]
-    std::size_t taken_pages_ = 0;             // [lock] between take_unscavenged() and give_back_scavenged()
-    std::uintptr_t forced_limit_ = 0;         // [lock] no chunk from here up is a candidate
-    std::uintptr_t background_limit_ = 0;     // [lock] the background looks below here only; see freed_limit_
-    std::uintptr_t freed_limit_ = 0;          // [lock] end of the highest chunk freed into in this generation
-    std::uint32_t generation_ = 1;            // [lock] of densities
+    Metadata* metadata_ = nullptr;          // [fixed]
+    Region** regions_ = nullptr;            // [lock] table of level 0, made at the first growth
+    Region* first_region_ = nullptr;        // [lock] lowest addresses
+    Region* last_region_ = nullptr;         // [lock] highest addresses
+    std::uintptr_t search_ = nothing_free;  // [lock] no page below is free
+    std::size_t free_pages_ = 0;            // [lock]
+    std::size_t scavenged_pages_ = 0;       // [lock]
+    std::size_t taken_pages_ = 0;           // [lock] between take_unscavenged() and give_back_scavenged()
+    std::uintptr_t forced_limit_ = 0;       // [lock] no chunk from here up is a candidate
+    std::uintptr_t background_limit_ = 0;   // [lock] the background looks below here only; see freed_limit_
+    std::uintptr_t freed_limit_ = 0;        // [lock] end of the highest chunk freed into in this generation
+    std::uint32_t generation_ = 1;          // [lock] of densities
 };
 
 }  // namespace cairn::pages

@@ -47,7 +47,9 @@ public:
     [[nodiscard]] unsigned count(unsigned first, unsigned count) const {
         unsigned total = 0;
         for_words(first, count, [&](unsigned i, std::uint64_t mask) {
-            total += static_cast<unsigned>(std::popcount(words_[i] & mask));
+            const std::uint64_t ones = words_[i] & mask;
+            if (ones != 0)
+                total += static_cast<unsigned>(std::popcount(ones));  // a call where there is no popcnt
         });
         return total;
     }

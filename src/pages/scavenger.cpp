@@ -10,7 +10,7 @@ namespace cairn::pages {
 
 namespace {
 
-// 2^-x for x >= 0 without libm: whole halvings, then a cubic that is right at 0 and 1 and off by 0.0001 between.
+// 2^-x for x >= 0 without libm: whole halvings, then a cubic, right at 0 and 1 and off by 0.0001 between.
 double power_of_half(double x) {
     if (x >= 63) return 0;
     const auto whole = static_cast<unsigned>(x);
@@ -37,7 +37,9 @@ std::uint64_t RetainGoal::update(std::uint64_t in_use_bytes, std::uint64_t now_n
 std::uint64_t ScavengePacer::sleep_after(const Batch& batch) {
     const auto worked = static_cast<double>(charged_ns(batch.worked_ns, batch.released_bytes));
     const double period = batch.elapsed_ns == 0 ? worked : static_cast<double>(batch.elapsed_ns);
-    if (cooldown_ns_ > batch.elapsed_ns) {
+    if (is_rested_) {
+        is_rested_ = false;
+    } else if (cooldown_ns_ > batch.elapsed_ns) {
         cooldown_ns_ -= batch.elapsed_ns;
     } else {
         cooldown_ns_ = 0;
@@ -52,11 +54,14 @@ std::uint64_t ScavengePacer::sleep_after(const Batch& batch) {
         const double allowed = static_cast<double>(batch.released_bytes) / bytes_per_ns_ - worked;
         if (sleep > allowed) sleep = allowed < 0 ? 0 : allowed;
     }
-    if (batch.backlog_bytes == 0) rest();
+    if (batch.backlog_bytes == 0) bytes_per_ns_ = 0;
     return sleep < longest_sleep_ns ? static_cast<std::uint64_t>(sleep) : longest_sleep_ns;
 }
 
-void ScavengePacer::rest() { bytes_per_ns_ = 0; }
+void ScavengePacer::rest() {
+    bytes_per_ns_ = 0;
+    is_rested_ = true;
+}
 
 // One step of the controller: `share` of a core was taken during the last `period_ns`.
 void ScavengePacer::steer(double share, double period_ns) {

@@ -88,7 +88,8 @@ public:
     }
     // How long to sleep after `batch`.
     [[nodiscard]] std::uint64_t sleep_after(const Batch& batch);
-    // The goals are met or nothing is left to release: the next backlog starts its own deadline.
+    // The goals are met or nothing is left to release: the next backlog starts its own deadline, and the idle
+    // time until then teaches the controller nothing.
     void rest();
 
     [[nodiscard]] double work_per_sleep() const { return ratio_; }
@@ -110,6 +111,7 @@ private:
     double ratio_ = target_share;              // [owner] work : sleep
     double integral_ = target_share;           // [owner]
     double bytes_per_ns_ = 0;                  // [owner] rate that meets the deadline of the present backlog
+    bool is_rested_ = true;                    // [owner] the time before this batch was no sleep of ours
     std::uint64_t cooldown_ns_ = 0;            // [owner] time to ignore the controller after it overflowed
 };
 

@@ -6,21 +6,27 @@
 
 namespace cairn::pages {
 
-void SummaryTree::refresh(std::size_t first, std::size_t last) {
-    for (unsigned level = leaf_level; level > 1; --level) {
-        first /= fanout;
-        last /= fanout;
-        const Summary* children = inner_ + first_of[level];
+// Repairs the parents of children `first`..`last` of `level`, then goes up. A template, so that the sizes in
+// merge() are constants: this is most of what an allocation costs.
+template <unsigned level>
+void SummaryTree::refresh_from(std::size_t first, std::size_t last) {
+    const Summary* children = inner_ + first_of[level];
+    if constexpr (level == 1) {
+        root_ = merge(children, pages_at(level));
+    } else {
         Summary* parents = inner_ + first_of[level - 1];
         bool is_changed = false;
-        for (std::size_t i = first; i <= last; ++i) {
+        for (std::size_t i = first / fanout; i <= last / fanout; ++i) {
             const Summary merged = merge(children + i * fanout, pages_at(level));
             is_changed |= parents[i] != merged;
             parents[i] = merged;
         }
-        if (!is_changed) return;
+        if (is_changed) refresh_from<level - 1>(first / fanout, last / fanout);
     }
-    root_ = merge(inner_, pages_at(1));
+}
+
+void SummaryTree::refresh(std::size_t first, std::size_t last) {
+    refresh_from<leaf_level>(first, last);
 }
 
 void SummaryTree::verify() const {

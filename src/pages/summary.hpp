@@ -87,26 +87,36 @@ public:
     // Recomputes what stands over the leaves `first`..`last`, upward until a level does not change.
     void refresh(std::size_t first, std::size_t last);
 
-    // Joins eight neighbours of `child_pages` pages each.
+    // Joins eight neighbours of `child_pages` pages each. All-free ones come in long rows: their shortcut is
+    // well predicted.
     [[nodiscard]] static Summary merge(const Summary* children, std::size_t child_pages) {
+        const Summary free_child = Summary::all_free(child_pages);
         std::size_t start = 0;
         std::size_t longest = 0;
         std::size_t end = 0;  // free pages directly before the child
         for (std::size_t i = 0; i < fanout; ++i) {
             const Summary child = children[i];
-            if (start == i * child_pages) start += child.part_start();
+            if (child == free_child) {
+                end += child_pages;
+                continue;
+            }
             const std::size_t joined = end + child.part_start();
+            if (end == i * child_pages) start = joined;
             longest = joined > longest ? joined : longest;
             longest = child.part_longest() > longest ? child.part_longest() : longest;
-            end = child.part_end() == child_pages ? end + child_pages : child.part_end();
+            end = child.part_end();
         }
-        return {start, longest, end};
+        if (end == fanout * child_pages) start = end;
+        return {start, end > longest ? end : longest, end};
     }
 
     // Fatal unless every inner summary is the merge of its children.
     void verify() const;
 
 private:
+    template <unsigned level>
+    void refresh_from(std::size_t first, std::size_t last);
+
     static constexpr std::size_t first_of[level_count] = {0, 0, 8, 8 + 64, 8 + 64 + 512};
 
     alignas(base::cache_line_bytes) Summary inner_[8 + 64 + 512 + 4096];  // [lock] levels 1 to 4

@@ -76,7 +76,7 @@ void fill_again_and_again(const char* mix, size_t limit) {
         free_all(&chain);
     }
     void* small = malloc(100);
-    void* large = malloc(limit / 8);
+    void* large = malloc(2 << 20);
     CHECK(small != nullptr && large != nullptr);
     free(small);
     free(large);

@@ -25,7 +25,7 @@ void* keep_allocating(void* argument) {
     uint64_t random = reinterpret_cast<uintptr_t>(argument) + 1;
     while (!is_over.load(std::memory_order_relaxed)) {  // relaxed: seen soon enough
         const size_t bytes = next_random(&random) % (random % 50 == 0 ? 200'000 : 1500) + 1;
-        void* block = malloc(bytes);
+        void* block = given(malloc(bytes), bytes);
         *static_cast<char*>(block) = 1;
         void* other = slots[next_random(&random) % slot_count].exchange(
             block, std::memory_order_acq_rel);  // acq_rel: hands the block over, takes one

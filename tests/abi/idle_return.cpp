@@ -26,8 +26,7 @@ Link* make_spike(size_t bytes, const char* kind, uint64_t seed) {
         size_t each = 16 + r % 1000;
         if (strcmp(kind, "large") == 0 || (strcmp(kind, "mixed") == 0 && r % 100 == 0))
             each = 50'000 + r % 2'000'000;
-        Link* link = static_cast<Link*>(malloc(each));
-        if (link == nullptr) _exit(2);
+        Link* link = static_cast<Link*>(given(malloc(each), each));
         memset(link, 1, each);
         link->next = chain;
         chain = link;

@@ -42,8 +42,7 @@ struct Churner {
     size_t live;
 
     void add(size_t bytes) {
-        Link* link = static_cast<Link*>(malloc(bytes));
-        if (link == nullptr) _exit(2);
+        Link* link = static_cast<Link*>(given(malloc(bytes), bytes));
         memset(link, 1, bytes);
         *link = {nullptr, bytes};
         if (last != nullptr) last->next = link;

@@ -105,7 +105,7 @@ bool throws_bad_alloc(Request request) {
     return false;
 }
 
-// The default aligned forms of libstdc++ 12 round a size near SIZE_MAX up to nothing: only a preload can do better.
+// libstdc++ 12 rounds a size near SIZE_MAX up to nothing in its aligned forms: a preload can do better.
 void absurd_sizes_throw() {
     const char* preload = getenv("LD_PRELOAD");
     const bool is_plain_run = preload == nullptr || *preload == 0;

@@ -58,7 +58,7 @@ void* produce(void* argument) {
     Producer& me = *static_cast<Producer*>(argument);
     for (int i = 0; i < items; ++i) {
         const size_t bytes = next_random(&me.seed) % (i % 64 == 0 ? 60'000 : 700) + 1;
-        void* block = malloc(bytes);
+        void* block = given(malloc(bytes), bytes);
         fill_block(block, bytes, static_cast<unsigned>(bytes));
         me.rings[i % me.ring_count].push({block, bytes});
     }

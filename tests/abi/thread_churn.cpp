@@ -26,7 +26,7 @@ void* work(void* argument) {
     size_t sizes[count];
     for (int i = 0; i < count; ++i) {
         sizes[i] = next_random(&me.seed) % (i % 20 == 0 ? 100'000 : 2000) + 1;
-        blocks[i] = i % 5 == 0 ? calloc(1, sizes[i]) : malloc(sizes[i]);
+        blocks[i] = given(i % 5 == 0 ? calloc(1, sizes[i]) : malloc(sizes[i]), sizes[i]);
         fill_block(blocks[i], sizes[i], static_cast<unsigned>(i));
     }
     for (int i = 0; i < count; ++i)

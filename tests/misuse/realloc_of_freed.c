@@ -1,4 +1,4 @@
-// expect: cairn: realloc of .*@P@ \(48-byte class\)
+// expect: cairn: realloc of freed pointer @P@ \(48-byte class\)
 //
 // realloc of a small object that was freed. Reported only, it gives NULL.
 // SPDX-License-Identifier: MIT

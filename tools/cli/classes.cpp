@@ -86,9 +86,9 @@ void print_json(const std::vector<cairn_size_class>& rows) {
 int classes_verb(Arguments arguments) {
     std::string format = "text";
     CLI::App app{"Print the size classes and what each can waste.", "cairn classes"};
-    app.add_option("--format", format, "text, markdown or json")
-        ->check(CLI::IsMember({"text", "markdown", "json"}))
-        ->capture_default_str();
+    app.add_option("--format", format, "text (default), markdown or json")
+        ->check(CLI::IsMember({"text", "markdown", "json"}).description(""))
+        ->type_name("FORMAT");
     app.footer(std::string(teaching));
     if (const auto code = parse(app, std::move(arguments))) return *code;
 

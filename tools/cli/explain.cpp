@@ -68,15 +68,15 @@ bool is_zero(const Request& r) {
 }
 
 std::string kind_of(const Request& r) {
+    if (r.malloc_class == 0) return "large";
     if (is_zero(r)) return "zero";
-    if (is_tiny(r)) return "tiny";
-    return r.go_class == 0 ? "large" : "small";
+    return is_tiny(r) ? "tiny" : "small";
 }
 
 // The pages a large request takes.
 std::uint64_t large_pages(std::uint64_t bytes) {
     const std::uint64_t page = limits().page_bytes;
-    return bytes / page + (bytes % page != 0 ? 1 : 0);
+    return bytes == 0 ? 1 : bytes / page + (bytes % page != 0 ? 1 : 0);
 }
 
 // Bytes lost in a span whose slots all hold `bytes`.
@@ -103,12 +103,21 @@ void explain_lookup(std::uint64_t bytes, unsigned found) {
                                   (bytes - 1024 + 127) / 128, found));
 }
 
+// The class of the bytes alone.
+unsigned plain_class(const Request& r) {
+    return is_zero(r) ? 1 : cairn_size_class_of(r.bytes);
+}
+
+// False where only the alignment led to the class: a smaller one would hold the bytes.
+bool is_plain(const Request& r, const cairn_size_class& row) {
+    return row.index == plain_class(r);
+}
+
 void explain_why(const Request& r, const cairn_size_class& row) {
-    const unsigned plain = r.bytes == 0 ? 1 : cairn_size_class_of(r.bytes);
-    if (row.index != plain) {
-        const cairn_size_class passed = class_row(plain);
+    if (!is_plain(r, row)) {
+        const cairn_size_class passed = class_row(plain_class(r));
         say("why", fmt::format("class {} ({} bytes) would hold it, but its slots are only {}-byte aligned;",
-                               plain, passed.object_bytes, passed.min_align));
+                               passed.index, passed.object_bytes, passed.min_align));
         say("",
             fmt::format("class {} is the first above whose slots are multiples of {}", row.index, r.align));
         return;
@@ -123,31 +132,39 @@ void explain_why(const Request& r, const cairn_size_class& row) {
     explain_lookup(r.bytes, row.index);
 }
 
-void explain_span(const cairn_size_class& row) {
+void explain_span(const Request& r, const cairn_size_class& row) {
     say("span", fmt::format("{} = {} bytes, {} of {} bytes, tail {}; slots are {}-byte aligned",
                             plural(row.span_bytes / limits().page_bytes, "page"), row.span_bytes,
                             plural(row.objects, "slot"), row.object_bytes, row.tail_waste, row.min_align));
-    say("serves", fmt::format("requests of {} to {} bytes: {} is the smallest that no smaller class holds",
-                              row.smallest_request, row.object_bytes, row.smallest_request));
+    if (is_plain(r, row))
+        say("serves",
+            fmt::format("requests of {} to {} bytes: {} is the smallest that no smaller class holds",
+                        row.smallest_request, row.object_bytes, row.smallest_request));
+    else
+        say("serves", fmt::format("requests of {} to {} bytes that name no alignment, and such as this one",
+                                  row.smallest_request, row.object_bytes));
 }
 
 void explain_waste(const Request& r, const cairn_size_class& row) {
-    say("waste", fmt::format("{} a span if every slot holds {}:",
+    say("waste", fmt::format("{} of a span if every slot holds {}:",
                              percent(lost_bytes(row, r.bytes), row.span_bytes), plural(r.bytes, "byte")));
     say("", waste_arithmetic(row, r.bytes));
-    if (r.bytes != row.smallest_request) {
-        say("at worst", fmt::format("{}, with requests of {}:", percent(row.max_waste_bytes, row.span_bytes),
-                                    plural(row.smallest_request, "byte")));
-        say("", waste_arithmetic(row, row.smallest_request));
-    } else {
+    if (!is_plain(r, row)) return;
+    if (r.bytes == row.smallest_request) {
         say("at worst", "the same: no smaller request comes to this class");
+        return;
     }
+    say("at worst", fmt::format("{}, with requests of {}:", percent(row.max_waste_bytes, row.span_bytes),
+                                plural(row.smallest_request, "byte")));
+    say("", waste_arithmetic(row, row.smallest_request));
 }
 
 void explain_malloc(const Request& r) {
     const cairn_size_class row = class_row(r.malloc_class);
     if (is_zero(r)) {
-        say("malloc", "malloc(0) gives a slot of class 1 all the same, because each result must be unique");
+        say("malloc",
+            fmt::format("gives a slot of class {} ({} bytes) all the same: each result must be unique,",
+                        row.index, row.object_bytes));
         say("", "and free() must find it");
         return;
     }
@@ -166,8 +183,11 @@ void explain_tiny(std::uint64_t bytes) {
     const std::uint64_t align = std::min<std::uint64_t>(bytes & (~bytes + 1), 8);
     say("tiny", fmt::format("without pointers it shares a {}-byte block (class 2) with others,",
                             limits().tiny_bytes));
-    say("", fmt::format("at the next multiple of {}; {} fit in one block", align,
-                        (limits().tiny_bytes - bytes) / ((bytes + align - 1) / align * align) + 1));
+    const std::uint64_t apart = (bytes + align - 1) / align * align;
+    const std::uint64_t fit = (limits().tiny_bytes - bytes) / apart + 1;
+    say("", fmt::format("at the next {}; {} of this size {} in one",
+                        align == 1 ? "byte" : fmt::format("multiple of {}", align), fit,
+                        fit == 1 ? "fits" : "fit"));
     say("", "with pointers, or with an alignment named, it takes a slot of its own:");
 }
 
@@ -207,7 +227,7 @@ void explain_text(const Request& r) {
     fmt::print("{}: {}, class {} ({}-byte slots)\n", asked, kind_of(r), row.index, row.object_bytes);
     if (is_tiny(r)) explain_tiny(r.bytes);
     explain_why(r, row);
-    explain_span(row);
+    explain_span(r, row);
     explain_waste(r, row);
     explain_malloc(r);
 }
@@ -249,8 +269,8 @@ int explain_verb(Arguments arguments) {
     std::string align_text;
     bool wants_json = false;
     CLI::App app{"Tell which class serves a request, and why.", "cairn explain"};
-    app.add_option("SIZE", sizes, "sizes in bytes, or with a unit: 48, 1KiB, 2MiB");
-    app.add_option("--align", align_text, "the alignment the request names, a power of two");
+    app.add_option("SIZE", sizes, "in bytes, or with a unit: 48, 1KiB, 2MiB")->type_name("");
+    app.add_option("--align", align_text, "the alignment the request names, a power of two")->type_name("N");
     app.add_flag("--json", wants_json, "for programs");
     app.footer(std::string(teaching));
     if (const auto code = parse(app, std::move(arguments))) return *code;

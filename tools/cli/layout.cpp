@@ -136,9 +136,11 @@ void print_index(const Layout& layout) {
     fmt::print("  reach           {}{} × {} = {} = 2^{} bytes, the range the index can describe\n",
                p.l1_entries == 1 ? "" : fmt::format("{} × ", p.l1_entries), short_count(p.l2_entries),
                exact_size(p.arena_bytes), exact_size(p.reach_bytes), p.address_bits);
-    const std::string offset = p.base_offset == 0 ? "" : fmt::format(" - 0x{:x}", p.base_offset);
-    fmt::print("  for example     (0x{:x}{}) / 2^{} = arena {}: entry {} of table {}\n", layout.address,
-               offset, arena_bits, with_commas(layout.arena), with_commas(layout.l2()), layout.l1());
+    const std::string offset = p.base_offset == 0
+                                   ? fmt::format("0x{:x}", layout.address)
+                                   : fmt::format("(0x{:x} - 0x{:x})", layout.address, p.base_offset);
+    fmt::print("  for example     {} / 2^{} = arena {}: entry {} of table {}\n", offset, arena_bits,
+               with_commas(layout.arena), with_commas(layout.l2()), layout.l1());
     if (p.address_bits == 48 && p.base_offset != 0 && std::string_view(p.name).ends_with("amd64"))
         fmt::print("                  (subtracting 0x{:x} is adding 2^47: the negative half comes first)\n",
                    p.base_offset);
@@ -147,12 +149,12 @@ void print_index(const Layout& layout) {
 void print_records(const Layout& layout) {
     const cairn_platform& p = layout.platform;
     fmt::print("\nThe record of one arena, made when the arena is\n\n");
-    fmt::print("  {:<44}{:>12}\n", "page -> span, a pointer a page", exact_size(p.span_map_bytes));
-    fmt::print("  {:<44}{:>12}\n", "3 page bitmaps: in use, marks, specials",
+    fmt::print("  {:<48}{:>12}\n", "page -> span, a pointer a page", exact_size(p.span_map_bytes));
+    fmt::print("  {:<48}{:>12}\n", "3 page bitmaps: in use, marks, specials",
                fmt::format("3 × {}", exact_size(p.page_bitmap_bytes)));
-    fmt::print("  {:<44}{:>12}  {} of the arena\n", "together", exact_size(layout.record_bytes()),
+    fmt::print("  {:<48}{:>12}  {} of the arena\n", "together", exact_size(layout.record_bytes()),
                percent(layout.record_bytes(), p.arena_bytes));
-    fmt::print("  {:<44}{:>12}  {} in all, {}\n", "Go to 1.19 also: pointer bitmap, 2 bits a word",
+    fmt::print("  {:<48}{:>12}  {} in all, {}\n", "Go to 1.19 also: pointer bitmap, 2 bits a word",
                exact_size(p.pointer_bitmap_bytes), rounded_size(layout.old_record_bytes()),
                percent(layout.old_record_bytes(), p.arena_bytes));
 }
@@ -192,8 +194,8 @@ void print_residence(const Layout& layout) {
                    std::strerror(table.error));
         return;
     }
-    fmt::print("  {:<44}{:>12}\n", "second-level table reserved", exact_size(table.reserved_bytes));
-    fmt::print("  {:<44}{:>12}  {} of it\n", "in memory after one arena was entered",
+    fmt::print("  {:<48}{:>12}\n", "second-level table reserved", exact_size(table.reserved_bytes));
+    fmt::print("  {:<48}{:>12}  {} of it\n", "in memory after one arena was entered",
                exact_size(table.resident_bytes), percent(table.resident_bytes, table.reserved_bytes));
     fmt::print("\nUnits are powers of two: MB = 2^20 bytes, M = 2^20.\n");
 }
@@ -255,10 +257,11 @@ int layout_verb(Arguments arguments) {
     std::string address_text;
     bool wants_json = false;
     CLI::App app{"Show how addresses become arenas, and what that costs.", "cairn layout"};
-    app.add_option("--platform", name, "one of: " + join(platform_names()))->capture_default_str();
-    app.add_option("--address", address_text, "work out the arena of this address, such as 0xc000000000");
+    app.add_option("--platform", name, "one of the names below (default: linux/amd64)")->type_name("NAME");
+    app.add_option("--address", address_text, "work out the arena of this address, such as 0xc000000000")
+        ->type_name("ADDRESS");
     app.add_flag("--json", wants_json, "for programs");
-    app.footer(std::string(teaching));
+    app.footer(std::string(teaching) + "\n\nPlatforms: " + join(platform_names()));
     if (const auto code = parse(app, std::move(arguments))) return *code;
 
     const std::optional<Row> row = find_row(name);

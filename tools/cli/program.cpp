@@ -132,7 +132,7 @@ std::string interpreter_of(const File& file, const Elf64_Ehdr& header) {
 
 Program judge_elf(const std::string& path, const File& file) {
     Elf64_Ehdr header{};
-    file.read(&header, sizeof header, 0);
+    if (!file.read_record(header, 0)) return refusal(exit_not_executable, path + ": is cut short");
     if (header.e_ident[EI_CLASS] != our_class)
         return cannot_preload(
             path, fmt::format("it is a {}-bit program and the library is {}-bit",
@@ -192,7 +192,7 @@ Program judge(const std::string& path, int depth) {
     if (const std::string_view why = privilege_of(path); !why.empty()) return cannot_preload(path, why);
     if (start.starts_with(ELFMAG)) return judge_elf(path, file);
     const std::string_view first_line = start.substr(0, start.find('\n'));
-    if (file.is_open() && (bytes == 0 ? false : first_line.find('\0') != std::string_view::npos))
+    if (first_line.find('\0') != std::string_view::npos)
         return refusal(exit_not_executable, path + ": is neither a program nor a script");
     return {path, 0, {}};
 }

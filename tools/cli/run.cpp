@@ -136,21 +136,28 @@ public:
     std::string make_usage(const CLI::App*, std::string) const override {
         return "Usage: cairn run [OPTIONS] -- PROGRAM [ARGUMENTS]\n";
     }
+    std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+        if (option->check_lname("report")) return "--report[=text|json]";
+        return CLI::Formatter::make_option_name(option, is_positional);
+    }
 };
 
 void declare_options(CLI::App& app, RunOptions& options) {
     app.add_option("--memory-limit", options.memory_limit,
-                   "keep the heap near SIZE by giving memory back sooner: 256MiB, 2GiB, or off");
+                   "keep the heap near SIZE by giving memory back sooner: 256MiB, 2GiB, or off")
+        ->type_name("SIZE");
     app.add_option("--layout", options.layout, "sparse (default) or linear; 'cairn layout' shows both")
-        ->check(CLI::IsMember({"sparse", "linear"}));
+        ->check(CLI::IsMember({"sparse", "linear"}).description(""))
+        ->type_name("MODEL");
     app.add_flag("--report{text}", options.report,
                  "at exit, tell what happened in the heap; --report=json for programs")
-        ->check(CLI::IsMember({"text", "json"}));
-    app.add_option("--report-file", options.report_file,
-                   "write the report to FILE instead of standard error");
+        ->check(CLI::IsMember({"text", "json"}).description(""));
+    app.add_option("--report-file", options.report_file, "write the report to FILE instead of standard error")
+        ->type_name("FILE");
     app.add_flag("--verify", options.verify, "let the heap check itself as it goes (slow)");
     app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
-    app.add_option("--lib", options.library, "preload this file instead of the library beside this command");
+    app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
+        ->type_name("FILE");
     app.formatter(std::make_shared<RunFormatter>());
     app.footer(std::string(teaching));
 }

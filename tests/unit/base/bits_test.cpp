@@ -25,9 +25,10 @@ TEST(Bits, AlignsToPowersOfTwo) {
     struct Case {
         std::uintptr_t n, unit, down, up;
     };
+    constexpr std::uintptr_t last = ~std::uintptr_t{0};
     constexpr Case cases[] = {
-        {0, 4096, 0, 0},       {1, 4096, 0, 4096},    {4095, 4096, 0, 4096}, {4096, 4096, 4096, 4096},
-        {4097, 4096, 4096, 8192}, {7, 1, 7, 7},       {~std::uintptr_t{0}, 1, ~std::uintptr_t{0}, ~std::uintptr_t{0}},
+        {0, 4096, 0, 0},          {1, 4096, 0, 4096}, {4095, 4096, 0, 4096},  {4096, 4096, 4096, 4096},
+        {4097, 4096, 4096, 8192}, {7, 1, 7, 7},       {last, 1, last, last},
     };
     for (const Case& c : cases) {
         EXPECT_EQ(align_down(c.n, c.unit), c.down) << c.n;

@@ -164,16 +164,17 @@ TEST(Stack, InAHandlerOnAnAlternateStack) {
 
 TEST(Residency, FollowsTheMemoryTouched) {
     constexpr std::size_t bytes = std::size_t{32} << 20;
+    constexpr std::size_t slack = std::size_t{4} << 20;  // the kernel counts in batches a CPU
     const Residency before = residency();
     EXPECT_GT(before.now_bytes, 0u);
-    EXPECT_GE(before.peak_bytes, before.now_bytes);
+    EXPECT_GE(before.peak_bytes + slack, before.now_bytes);
     void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     std::memset(block, 1, bytes);
     const Residency during = residency();
     munmap(block, bytes);
-    EXPECT_GE(during.now_bytes, before.now_bytes + bytes - (std::size_t{4} << 20));
+    EXPECT_GE(during.now_bytes, before.now_bytes + bytes - slack);
     EXPECT_LT(residency().now_bytes, during.now_bytes);
-    EXPECT_GE(residency().peak_bytes, during.now_bytes);
+    EXPECT_GE(residency().peak_bytes + slack, during.now_bytes);
 }
 
 std::string contents(const std::string& path) {
@@ -285,7 +286,11 @@ TEST(Process, KeepsErrno) {
 int prepared = 0, parents = 0, children = 0;
 
 TEST(Fork, CallsTheHandlersOnBothSides) {
-    at_fork([] { ++prepared; }, [] { ++parents; }, [] { ++children; });
+    [[maybe_unused]] static const bool is_registered = [] {
+        at_fork([] { ++prepared; }, [] { ++parents; }, [] { ++children; });
+        return true;
+    }();
+    prepared = parents = children = 0;
     const pid_t child = fork();
     if (child == 0) _exit(prepared == 1 && parents == 0 && children == 1 ? 0 : 1);
     int status = 0;

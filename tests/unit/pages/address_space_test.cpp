@@ -175,7 +175,8 @@ TEST_P(AddressSpaceTest, ThreadsClaimTheirOwnPages) {
     std::vector<std::thread> threads;
     for (std::size_t id = 0; id < 2; ++id) {
         threads.emplace_back([this, base, id] {
-            for (std::size_t i = 0; i < rounds; ++i) (void)space_.claim_zeroed(base + (2 * i + id) * page, page);
+            for (std::size_t i = 0; i < rounds; ++i)
+                (void)space_.claim_zeroed(base + (2 * i + id) * page, page);
         });
     }
     for (std::thread& thread : threads) thread.join();

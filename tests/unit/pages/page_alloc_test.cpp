@@ -17,14 +17,18 @@ constexpr std::uintptr_t start = 0xc000000000;
 constexpr std::size_t os_page = 4096;
 constexpr std::size_t huge_page = 2 << 20;
 
-constexpr std::uintptr_t page(std::size_t index) { return start + index * page_bytes; }
+constexpr std::uintptr_t page(std::size_t index) {
+    return start + index * page_bytes;
+}
 
 class PageAllocTest : public testing::Test {
 protected:
     PageAllocTest() { alloc.initialize(metadata); }
     ~PageAllocTest() override { alloc.verify(); }
 
-    void grow(std::size_t chunks, std::uintptr_t base = start) { ASSERT_TRUE(alloc.grow(base, chunks * chunk_bytes)); }
+    void grow(std::size_t chunks, std::uintptr_t base = start) {
+        ASSERT_TRUE(alloc.grow(base, chunks * chunk_bytes));
+    }
     // Takes every free page one chunk at a time and frees it again: now the memory is here.
     void touch_all() {
         std::vector<std::uintptr_t> chunks;
@@ -79,7 +83,8 @@ TEST_F(PageAllocTest, TakesTheLowestRunThatFits) {
 TEST_F(PageAllocTest, RunsStraddleChunks) {
     grow(4);
     EXPECT_EQ(alloc.allocate(500).base, start);
-    EXPECT_EQ(alloc.allocate(1000).base, page(500)) << "the end of one chunk, a whole one, the start of the third";
+    EXPECT_EQ(alloc.allocate(1000).base, page(500))
+        << "the end of one chunk, a whole one, the start of the third";
     EXPECT_EQ(alloc.allocate(548).base, page(1500));
     EXPECT_FALSE(alloc.allocate(1));
     EXPECT_EQ(alloc.search_address(), ~std::uintptr_t{0});
@@ -136,7 +141,8 @@ TEST_F(PageAllocTest, AlignsPastManyRunsThatDoNotFit) {
     for (std::size_t i = 1; i < 1000; i += 4) alloc.free(page(i), 2);  // two pages, never at an even index
     EXPECT_FALSE(alloc.allocate_aligned(2, 2 * page_bytes));
     alloc.free(page(1002), 2);
-    EXPECT_EQ(alloc.allocate_aligned(2, 2 * page_bytes).base, page(1002)) << "an exact fit behind 250 misfits";
+    EXPECT_EQ(alloc.allocate_aligned(2, 2 * page_bytes).base, page(1002))
+        << "an exact fit behind 250 misfits";
     alloc.free(page(1005), 7);
     EXPECT_EQ(alloc.allocate_aligned(4, 4 * page_bytes).base, page(1008)) << "the one run with room to align";
 }
@@ -155,16 +161,17 @@ TEST_F(PageAllocTest, TakesExactlyThesePagesOrNothing) {
 
 TEST_F(PageAllocTest, ScavengesFromTheHighestAddressDown) {
     grow(2);
-    EXPECT_FALSE(take_unscavenged(1 << 20, true)) << "all is with the OS already";
+    const auto take_64k = [this] { return alloc.take_unscavenged(64 * 1024, true, os_page, 0); };
+    EXPECT_FALSE(take_64k()) << "all is with the OS already";
     touch_all();
     EXPECT_EQ(alloc.scavenged_pages(), 0u);
-    const ByteRun first = take_unscavenged(64 * 1024, true);
+    const ByteRun first = take_64k();
     EXPECT_EQ(first.base, page(1016));
     EXPECT_EQ(first.bytes, 64u * 1024);
     EXPECT_FALSE(alloc.is_free(first.base)) << "nobody may take it meanwhile";
     EXPECT_EQ(alloc.free_pages(), 1016u);
     alloc.verify();
-    const ByteRun second = take_unscavenged(64 * 1024, true);
+    const ByteRun second = take_64k();
     EXPECT_EQ(second.base, page(1008));
     alloc.give_back_scavenged(first.base, first.bytes);
     alloc.give_back_scavenged(second.base, second.bytes);
@@ -189,16 +196,16 @@ TEST_F(PageAllocTest, ScavengingReturnsAtLeastAnOsPageAndKeepsHugePagesWhole) {
     EXPECT_EQ(wide.bytes, 65536u);
     EXPECT_EQ(wide.base % 65536, 0u);
     EXPECT_EQ(wide.base, page(496)) << "504..511 lacks a page";
-    const ByteRun huge = take_unscavenged(2 << 20, true);
-    EXPECT_EQ(huge.base, page(504)) << "the seven pages above";
-    const ByteRun whole = take_unscavenged(1 << 20, true);
-    EXPECT_EQ(whole.base, page(368)) << "no boundary of a huge page inside: 1 MiB";
-    const ByteRun rest = take_unscavenged(1 << 20, true);
-    EXPECT_EQ(rest.base, page(256)) << "up to the boundary";
-    const ByteRun low = take_unscavenged(1 << 20, true);
-    EXPECT_EQ(low.base, page(128)) << "the huge page below is in use in part";
-    EXPECT_EQ(low.bytes, 1u << 20);
-    for (const ByteRun& run : {small, wide, huge, whole, rest, low}) alloc.give_back_scavenged(run.base, run.bytes);
+    const ByteRun rest = take_unscavenged(2 << 20, true);
+    EXPECT_EQ(rest.base, page(504)) << "the seven pages above";
+    const ByteRun top = take_unscavenged(1 << 20, true);
+    EXPECT_EQ(top.base, page(368)) << "the huge page 256..511 is broken already: no more than asked for";
+    alloc.free(start, 3);
+    const ByteRun joined = take_unscavenged(1 << 20, true);
+    EXPECT_EQ(joined.base, page(0)) << "a boundary lies inside, so the huge page below goes as a whole";
+    EXPECT_EQ(joined.bytes, 368 * page_bytes);
+    for (const ByteRun& run : {small, wide, rest, top, joined})
+        alloc.give_back_scavenged(run.base, run.bytes);
 }
 
 TEST_F(PageAllocTest, BackgroundLeavesWhatThisGenerationFreed) {

@@ -45,7 +45,9 @@ PageBits random_bits(std::mt19937_64& random, unsigned longest) {
 }
 
 TEST(PageBits, RangesTouchOnlyTheirPages) {
-    const struct { unsigned first, count; } cases[] = {{0, 1}, {63, 2}, {64, 64}, {0, 512}, {511, 1}, {5, 130}, {192, 320}};
+    const struct {
+        unsigned first, count;
+    } cases[] = {{0, 1}, {63, 2}, {64, 64}, {0, 512}, {511, 1}, {5, 130}, {192, 320}};
     for (const auto& c : cases) {
         SCOPED_TRACE(testing::Message() << c.first << "+" << c.count);
         PageBits bits;
@@ -70,12 +72,15 @@ TEST(PageBits, FindsRunsInsideAcrossAndOverWholeWords) {
     bits.clear(60, 8);     // across two words
     bits.clear(120, 140);  // over two whole words
     bits.clear(508, 4);    // at the end
-    const struct { unsigned count, from, found; } cases[] = {
-        {1, 0, 10},  {3, 0, 10},   {4, 0, 60},   {8, 0, 60},    {9, 0, 120},   {64, 0, 120}, {65, 0, 120},
-        {140, 0, 120}, {141, 0, none}, {1, 11, 11}, {3, 11, 60}, {8, 61, 120}, {100, 130, 130}, {140, 121, none},
-        {4, 260, 508}, {5, 260, none}, {1, 511, 511}, {512, 0, none},
+    const struct {
+        unsigned count, from, found;
+    } cases[] = {
+        {1, 0, 10},      {3, 0, 10},       {4, 0, 60},     {8, 0, 60},     {9, 0, 120},   {64, 0, 120},
+        {65, 0, 120},    {140, 0, 120},    {141, 0, none}, {1, 11, 11},    {3, 11, 60},   {8, 61, 120},
+        {100, 130, 130}, {140, 121, none}, {4, 260, 508},  {5, 260, none}, {1, 511, 511}, {512, 0, none},
     };
-    for (const auto& c : cases) EXPECT_EQ(bits.find_zeros(c.count, c.from), c.found) << c.count << " from " << c.from;
+    for (const auto& c : cases)
+        EXPECT_EQ(bits.find_zeros(c.count, c.from), c.found) << c.count << " from " << c.from;
     EXPECT_EQ(PageBits().find_zeros(512, 0), 0u);
 }
 
@@ -128,10 +133,13 @@ TEST(ChunkBitmap, ClosesGroupsThatAreNotWholeOsPages) {
 TEST(ChunkBitmap, FindsTheHighestRunWorthReturning) {
     ChunkBitmap chunk;
     chunk.in_use.set(0, 512);
-    chunk.in_use.clear(20, 300);    // free: 20..319
-    chunk.in_use.clear(400, 7);     // free: 400..406
-    chunk.scavenged.set(403, 4);    // of which here: 400..402
-    const struct { ScavengeRequest request; unsigned first, count; } cases[] = {
+    chunk.in_use.clear(20, 300);  // free: 20..319
+    chunk.in_use.clear(400, 7);   // free: 400..406
+    chunk.scavenged.set(403, 4);  // of which here: 400..402
+    const struct {
+        ScavengeRequest request;
+        unsigned first, count;
+    } cases[] = {
         {{.minimum = 1, .maximum = 8, .huge = 0}, 400, 3},
         {{.minimum = 1, .maximum = 2, .huge = 0}, 401, 2},
         {{.minimum = 2, .maximum = 8, .huge = 0}, 400, 2},
@@ -140,13 +148,16 @@ TEST(ChunkBitmap, FindsTheHighestRunWorthReturning) {
         {{.minimum = 8, .maximum = 512, .huge = 0}, 24, 296},
         {{.minimum = 64, .maximum = 512, .huge = 0}, 64, 256},
         {{.minimum = 4, .maximum = 100, .huge = 64}, 192, 128},   // 220 would break 192..255
-        {{.minimum = 4, .maximum = 8, .huge = 64}, 312, 8},       // no boundary between 312 and 320: nothing to keep
+        {{.minimum = 4, .maximum = 8, .huge = 64}, 256, 64},      // 256..319 is a whole huge page
+        {{.minimum = 4, .maximum = 8, .huge = 128}, 312, 8},      // 256..383 is not
         {{.minimum = 4, .maximum = 100, .huge = 256}, 220, 100},  // 0..255 is not free as a whole
     };
     for (const auto& c : cases) {
         const ChunkBitmap::Run run = chunk.find_unscavenged(c.request);
-        EXPECT_EQ(run.first, c.first) << c.request.minimum << " " << c.request.maximum << " " << c.request.huge;
-        EXPECT_EQ(run.count, c.count) << c.request.minimum << " " << c.request.maximum << " " << c.request.huge;
+        EXPECT_EQ(run.first, c.first)
+            << c.request.minimum << " " << c.request.maximum << " " << c.request.huge;
+        EXPECT_EQ(run.count, c.count)
+            << c.request.minimum << " " << c.request.maximum << " " << c.request.huge;
     }
     ChunkBitmap full;
     full.in_use.set(0, 512);

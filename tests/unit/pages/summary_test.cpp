@@ -34,7 +34,9 @@ TEST(Summary, AWholeFreeRegionIsBit63Alone) {
 }
 
 TEST(Summary, JoinsNeighbours) {
-    const struct { Summary left, right, joined; } cases[] = {
+    const struct {
+        Summary left, right, joined;
+    } cases[] = {
         {{512, 512, 512}, {10, 40, 0}, {522, 522, 0}},
         {{3, 20, 5}, {512, 512, 512}, {3, 517, 517}},
         {{0, 0, 0}, {7, 9, 2}, {0, 9, 2}},
