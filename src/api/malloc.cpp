@@ -52,14 +52,16 @@ constexpr std::size_t max_bytes = PTRDIFF_MAX;
     return allocate_large(bytes, 1, is_zeroed);
 }
 
+// An address that comes before the heap exists cannot be ours.
+void report_before_start(Call call, void* address) {
+    heap::Misuse misuse;
+    misuse.is_fatal = read_options().misuse_is_fatal;
+    misuse.foreign(call, reinterpret_cast<std::uintptr_t>(address));
+}
+
 [[gnu::noinline]] void free_slow(void* address) {
     if (address == nullptr) return;
-    if (!runtime.is_started()) {  // nothing was ever allocated here
-        heap::Misuse misuse;
-        misuse.is_fatal = read_options().misuse_is_fatal;
-        misuse.foreign(Call::free, reinterpret_cast<std::uintptr_t>(address));
-        return;
-    }
+    if (!runtime.is_started()) return report_before_start(Call::free, address);
     const int kept = errno;
     runtime.heap.free_slow(runtime.current_cache(), address);
     errno = kept;
@@ -104,11 +106,19 @@ void* allocate_aligned(std::size_t bytes, std::size_t alignment) {
 
 namespace {
 
+// A block this large is dropped and faulted in again where it is used, instead of being written whole.
+constexpr std::size_t drop_bytes = std::size_t{32} << 20;
+
 void* allocate_zeroed(std::size_t bytes) {
     if (bytes > heap::max_small_bytes) {
         bool is_zeroed = false;
         void* start = allocate_large(bytes, 1, is_zeroed);
-        return start == nullptr || is_zeroed ? start : std::memset(start, 0, bytes);
+        if (start == nullptr || is_zeroed) return start;
+        if (bytes < drop_bytes || !os::unused_reads_zero) return std::memset(start, 0, bytes);
+        const std::size_t whole = base::align_up(bytes, os::page_bytes());
+        os::unused(start, whole);
+        os::used(start, whole, whole);
+        return start;
     }
     void* slot = allocate_inline(bytes);
     return slot == nullptr ? nullptr : std::memset(slot, 0, bytes);
@@ -117,7 +127,7 @@ void* allocate_zeroed(std::size_t bytes) {
 std::size_t usable_size(void* address, Call call) {
     if (address == nullptr) return 0;
     if (!runtime.is_started()) {
-        heap::Misuse().foreign(call, reinterpret_cast<std::uintptr_t>(address));
+        report_before_start(call, address);
         return 0;
     }
     return runtime.heap.usable_size(*thread_cache, address, call);

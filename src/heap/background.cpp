@@ -70,6 +70,7 @@ void Background::loop() {
         const std::uint64_t now_ns = os::monotonic_ns();
         if (now_ns - last_drain_ns >= look_ns) {
             heap_->drain(false);
+            heap_->spans().advance_generation();
             last_drain_ns = now_ns;
         }
         const std::uint64_t due = backlog(now_ns);

@@ -190,7 +190,10 @@ void* Heap::allocate_slow(ThreadCache& cache, unsigned size_class, std::size_t r
     history.requested_bytes += request;
     ++history.requests;
     if (bin.top == bin.base) {
-        if (!refill(cache, size_class)) return nullptr;
+        if (!refill(cache, size_class)) {
+            relieve(cache);
+            if (!refill(cache, size_class)) return nullptr;
+        }
         --bin.calls_left;
     }
     void* slot = *--bin.top;

@@ -103,11 +103,13 @@ private:
     void free_large(ThreadCache& cache, Span* span);
     void explain_bad(Call call, std::uintptr_t address) const;
     [[nodiscard]] bool is_cached(ThreadCache& cache, void* slot, unsigned size_class);
+    [[nodiscard]] Span* make_large(ThreadCache& cache, std::size_t pages, std::size_t alignment);
     [[nodiscard]] Span* take_parked(ThreadCache& cache, std::size_t pages);
     void park(ThreadCache& cache, Span* span);
     void drop_oldest_parked(ThreadCache& cache);
     void add_totals(const ThreadCache& cache);
     void reclaim_orphans();
+    void relieve(ThreadCache& cache);
 
     using Caches = base::List<ThreadCache, &ThreadCache::link>;
 

@@ -58,17 +58,26 @@ void Heap::park(ThreadCache& cache, Span* span) {
     ++cache.parked_count;
 }
 
+Span* Heap::make_large(ThreadCache& cache, std::size_t pages, std::size_t alignment) {
+    if (alignment > page_bytes) return spans_.allocate_aligned(pages, alignment, ObjectKind::explicit_free);
+    if (cache.heap == nullptr) return spans_.allocate(pages, ObjectKind::explicit_free, 0, nullptr);
+    if (Span* parked = take_parked(cache, pages)) return parked;
+    return spans_.allocate(pages, ObjectKind::explicit_free, 0, &cache.local);
+}
+
+// The OS refuses: what this thread and the depots keep for later may be what is missing now.
+void Heap::relieve(ThreadCache& cache) {
+    if (cache.heap != nullptr) flush(cache);
+    drain(true);
+}
+
 void* Heap::allocate_large(ThreadCache& cache, std::size_t bytes, std::size_t alignment, bool& is_zeroed) {
     if (bytes > max_request_bytes || alignment > max_request_bytes) return nullptr;
     const std::size_t pages = std::max<std::size_t>(base::divide_up(bytes, page_bytes), 1);
-    Span* span = nullptr;
-    if (alignment > page_bytes) {
-        span = spans_.allocate_aligned(pages, alignment, ObjectKind::explicit_free);
-    } else {
-        if (cache.heap != nullptr) span = take_parked(cache, pages);
-        if (span == nullptr) {
-            span = spans_.allocate(pages, ObjectKind::explicit_free, 0, cache.heap != nullptr ? &cache.local : nullptr);
-        }
+    Span* span = make_large(cache, pages, alignment);
+    if (span == nullptr) {
+        relieve(cache);
+        span = make_large(cache, pages, alignment);
     }
     if (span == nullptr) return nullptr;
     is_zeroed = !span->needs_zero;

@@ -79,9 +79,8 @@ pages::PageRun SpanAlloc::take_pages(std::size_t pages, LocalPages* local, Span*
             if (spare == nullptr) break;
             local->records[local->record_count++] = spare;
         }
-        // What is left of the old cache is too small for this request: it goes back, and a new one is taken.
-        local->pages.flush(pages_);
-        local->pages = pages_.allocate_cache();
+        // A cache with a little left stays: a new one would be of the same pages.
+        if (local->pages.is_empty()) local->pages = pages_.allocate_cache();
         run = local->pages.allocate(pages);
     }
     if (!run) run = pages_.allocate(pages);
@@ -280,6 +279,11 @@ std::size_t SpanAlloc::scavenge(std::size_t bytes, bool is_forced) {
     Guard guard(lock_);
     publish_counts_locked();
     return released;
+}
+
+void SpanAlloc::advance_generation() {
+    Guard guard(lock_);
+    pages_.advance_generation();
 }
 
 std::uint64_t SpanAlloc::backed_free_bytes() const {

@@ -65,6 +65,8 @@ public:
 
     // Returns at least `bytes` of free pages to the OS if there are so many, highest addresses first; says how many.
     std::size_t scavenge(std::size_t bytes, bool is_forced);
+    // Tells the page allocator that time has passed: pages freed before may now be returned in the background.
+    void advance_generation();
 
     [[nodiscard]] Span* span_of(std::uintptr_t address) const {
         Span* span = addresses_.span_of(address);

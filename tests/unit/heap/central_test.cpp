@@ -19,12 +19,12 @@ std::uint32_t generation_of(const Span* span) { return span->sweep_generation.lo
 
 class CentralTest : public testing::Test {
 protected:
-    // What a cache does: takes a span, marks it cached, takes `count` slots that stay alive if `alive`.
+    // What a cache does: takes a span, marks it cached, takes at most `count` slots, which stay alive if `alive`.
     Span* cache(Central& central, unsigned count, bool alive) {
         Span* span = central.cache_span(nullptr);
         EXPECT_NE(span, nullptr);
         span->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
-        for (unsigned i = 0; i < count; ++i) {
+        for (unsigned i = 0; i < count && span->alloc_count < span->slots; ++i) {
             const unsigned slot = span->next_free_index();
             EXPECT_LT(slot, span->slots);
             span->free_index = static_cast<std::uint16_t>(slot + 1);

@@ -132,13 +132,13 @@ private:
 };
 
 inline constinit const Hooks SweptHeap::hooks{
-    [](Span& span, bool keep) { return current->sweep(span, keep); },
-    [](std::size_t bytes, std::size_t pages) { current->count_reclaim(bytes, pages); },
-    [](std::size_t bytes) { current->count_allocated(bytes); },
-    [](void* object, std::size_t bytes) {
-        std::lock_guard guard(current->mutex);
-        current->samples.emplace_back(object, bytes);
-    },
-    [](std::size_t) { return false; }};
+    .sweep = [](Span& span, bool keep) { return current->sweep(span, keep); },
+    .reclaim = [](std::size_t bytes, std::size_t pages) { current->count_reclaim(bytes, pages); },
+    .allocated = [](std::size_t bytes) { current->count_allocated(bytes); },
+    .sampled =
+        [](void* object, std::size_t bytes) {
+            std::lock_guard guard(current->mutex);
+            current->samples.emplace_back(object, bytes);
+        }};
 
 }  // namespace cairn::heap
