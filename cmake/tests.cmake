@@ -19,6 +19,8 @@ function(cairn_gtest name label libraries)
   add_executable(${name} ${ARGN})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_include_directories(${name} PRIVATE tests)
+  # `if (x) EXPECT_EQ(...)` is right, and GCC warns about what the macro hides.
+  target_compile_options(${name} PRIVATE -Wno-dangling-else)
   target_link_libraries(${name} PRIVATE ${${libraries}} cairn_inside GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${label}/
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES TIMEOUT 120 LABELS ${label})

@@ -280,16 +280,19 @@ def files(root):
                 yield path
 
 
-def main():
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[1])
+def check(root):
+    """The number of files under `root` and all complaints about them, as lines."""
     floors = Floors(root)
     sources = [Source(root, path) for path in files(root)]
     complaints = list(cycles(sources))
     for source in sources:
         complaints += [(source.name, *found) for rule in rules for found in rule(source, floors)]
-    for name, number, text in sorted(complaints):
-        print(f"{name}:{number}: {text}")
-    print(f"{len(sources)} files, {len(complaints)} complaints")
+    return len(sources), [f"{name}:{number}: {text}" for name, number, text in sorted(complaints)]
+
+
+def main():
+    count, complaints = check(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[1]))
+    print("\n".join([*complaints, f"{count} files, {len(complaints)} complaints"]))
     return 1 if complaints else 0
 
 

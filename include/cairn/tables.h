@@ -74,6 +74,7 @@ struct cairn_platform {
     uint64_t base_offset;          /* subtracted from an address before it is split */
     uint64_t arena_pages;          /* pages of 8 KiB in one arena */
     uint64_t span_map_bytes;       /* in each arena's record: page -> span */
+    uint64_t class_map_bytes;      /* in each arena's record, for free(): page -> size class */
     uint64_t page_bitmap_bytes;    /* in each arena's record, three times: a bit a page */
     uint64_t pointer_bitmap_bytes; /* what Go to 1.19 had there too: two bits a word */
 };

@@ -99,7 +99,7 @@ constexpr Row rows[] = {
     {{"CAIRN_LAYOUT", "sparse", "sparse, linear",
       "where the heap lives: 64 MiB arenas anywhere, or the classic single reservation of 528.5 GiB"},
      read_layout},
-    {{"CAIRN_HUGE_PAGES", "on", "on, off", "ask for huge pages once the heap is larger than 32 MiB"},
+    {{"CAIRN_HUGE_PAGES", "off", "on, off", "ask for huge pages once the heap is larger than 32 MiB"},
      [](std::string_view value, Options& into) { return read_switch(value, into.use_huge_pages); }},
     {{"CAIRN_REPORT", "off", "text, json, text:FILE, json:FILE, off", "what happened in the heap, written at exit"},
      read_report},

@@ -15,7 +15,7 @@ enum class ReportFormat : std::uint8_t { none, text, json };
 struct Options {
     pages::LayoutModel layout = pages::LayoutModel::sparse;
     std::uint64_t memory_limit = UINT64_MAX;
-    bool use_huge_pages = true;
+    bool use_huge_pages = false;
     bool verify_often = false;
     bool misuse_is_fatal = true;
     bool trace_scavenger = false;

@@ -76,6 +76,7 @@ int cairn_platform_get(size_t index, cairn_platform* out) {
     out->base_offset = p.base_offset;
     out->arena_pages = p.arena_pages();
     out->span_map_bytes = p.span_map_bytes();
+    out->class_map_bytes = p.class_map_bytes();
     out->page_bitmap_bytes = p.page_bitmap_bytes();
     out->pointer_bitmap_bytes = p.pointer_bitmap_bytes();
     return 0;

@@ -6,9 +6,11 @@ namespace cairn::heap {
 
 namespace {
 
-// A span in no set, swept: everything it says is published before its state, so that whoever acquires it sees it all.
+// A span in no set, swept: everything it says is published before its state, so that whoever acquires it sees
+// it all.
 void set_generation(Span* span, std::uint32_t generation) {
-    span->sweep_generation.store(generation, std::memory_order_release);  // release: the span's fields come before
+    // release: the span's fields come before
+    span->sweep_generation.store(generation, std::memory_order_release);
 }
 
 std::uint32_t generation_of(const Span* span) {
@@ -21,10 +23,10 @@ bool try_acquire_for_sweep(Span& span, std::uint32_t heap_generation) {
     std::uint32_t unswept = heap_generation - 2;
     // relaxed: spares the exchange; the exchange decides
     if (span.sweep_generation.load(std::memory_order_relaxed) != unswept) return false;
-    // acq_rel: acquire pairs with whoever placed the span, release keeps earlier looks at it before the claim;
-    // relaxed on failure: nothing of the span is read then
-    return span.sweep_generation.compare_exchange_strong(unswept, heap_generation - 1, std::memory_order_acq_rel,
-                                                         std::memory_order_relaxed);
+    // acq_rel: acquire pairs with whoever placed the span, release keeps earlier looks at it before the
+    // claim; relaxed on failure: nothing of the span is read then
+    return span.sweep_generation.compare_exchange_strong(
+        unswept, heap_generation - 1, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
 void ensure_swept(Span& span, SpanAlloc& spans) {
@@ -104,7 +106,8 @@ Span* Central::grow(LocalPages* local) {
     return shared_->spans->allocate(size_classes[size_class_].span_pages, kind_, size_class_, local);
 }
 
-// Loads alloc_cache so that its bit 0 is the slot free_index. The span has a free slot, or the lists are broken.
+// Loads alloc_cache so that its bit 0 is the slot free_index. The span has a free slot, or the lists are
+// broken.
 void Central::make_ready(Span* span) {
     CAIRN_CHECK(span->alloc_count < span->slots && span->free_index < span->slots);
     span->refill_alloc_cache(span->free_index);
@@ -153,7 +156,8 @@ void Central::reset_unswept() {
 
 Central::Population Central::population() const {
     const unsigned swept = swept_half(shared_->generation());
-    return {partial_[swept].count(), full_[swept].count(), partial_[1 - swept].count(), full_[1 - swept].count()};
+    return {partial_[swept].count(), full_[swept].count(), partial_[1 - swept].count(),
+            full_[1 - swept].count()};
 }
 
 void Central::reset_locks_after_fork() {
@@ -179,7 +183,8 @@ void Strays::keep(Span* span) {
 Span* Strays::take(unsigned size_class, ObjectKind kind) {
     base::Guard guard(lock_);
     for (Span* span = spans_.first(); span != nullptr; span = spans_.next(span)) {
-        if (span->size_class != size_class || span->kind != kind || span->alloc_count == span->slots) continue;
+        if (span->size_class != size_class || span->kind != kind || span->alloc_count == span->slots)
+            continue;
         spans_.remove(span);
         count_.store(spans_.count(), std::memory_order_relaxed);  // relaxed: a hint
         return span;
@@ -200,8 +205,8 @@ void Centrals::initialize(SpanAlloc& spans) {
     shared_.blocks.initialize(spans.metadata());
     for (std::size_t kind = 0; kind < swept_kind_count; ++kind)
         for (unsigned c = 0; c < size_class_count; ++c)
-            table_[kind][c].initialize(shared_, c,
-                                       static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind));
+            table_[kind][c].initialize(
+                shared_, c, static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind));
 }
 
 bool Centrals::rehome_strays() {

@@ -4,7 +4,8 @@
 //   swept            partial_[g/2 % 2]               full_[g/2 % 2]
 //   unswept          partial_[1 - g/2 % 2]           full_[1 - g/2 % 2]
 //
-// When the heap's generation g grows by 2 the roles swap, and every swept span has become unswept without a visit.
+// When the heap's generation g grows by 2 the roles swap, and every swept span has become unswept without a
+// visit.
 //
 // A span for a cache is found in this order:
 //   1  sweep debt for its bytes is paid (hook reclaim);
@@ -14,13 +15,14 @@
 //   5  a new span from the page heap, after the hook reclaim tried to free as many pages.
 // Steps 3 and 4 share 100 failures: that bounds the wait, and the garbage left behind to about 1 %.
 //
-// Who may sweep is decided by one exchange, sweep_generation g-2 to g-1. Others (the collector's sweeper, the page
-// reclaimer) may sweep a span that still lies in an unswept set; whoever pops it then loses the exchange and forgets
-// it: the entry was stale, the span is placed, or freed, by its sweeper. Span records are never unmapped.
+// Who may sweep is decided by one exchange, sweep_generation g-2 to g-1. Others (the collector's sweeper, the
+// page reclaimer) may sweep a span that still lies in an unswept set; whoever pops it then loses the exchange
+// and forgets it: the entry was stale, the span is placed, or freed, by its sweeper. Span records are never
+// unmapped.
 //
-// Strays: a set that cannot grow for want of memory refuses a span. It is then kept as if a cache held it (g+3), in one
-// list for all classes, so no sweeper takes it away; the next one who needs a span of its class uses it, and the collector
-// treats the list as one more cache to flush.
+// Strays: a set that cannot grow for want of memory refuses a span. It is then kept as if a cache held it
+// (g+3), in one list for all classes, so no sweeper takes it away; the next one who needs a span of its class
+// uses it, and the collector treats the list as one more cache to flush.
 //
 // Class 0 holds large objects: only so that the sweeper finds them.
 //
@@ -50,35 +52,37 @@ enum class SweepState : std::uint8_t { unswept, sweeping, swept, cached_stale, c
 
 constexpr SweepState sweep_state(std::uint32_t span_generation, std::uint32_t heap_generation) {
     switch (span_generation - heap_generation) {
-        case 0xffff'fffe: return SweepState::unswept;
-        case 0xffff'ffff: return SweepState::sweeping;
-        case 0: return SweepState::swept;
-        case 1: return SweepState::cached_stale;
-        case 3: return SweepState::cached;
-        default: return SweepState::invalid;
+    case 0xffff'fffe: return SweepState::unswept;
+    case 0xffff'ffff: return SweepState::sweeping;
+    case 0: return SweepState::swept;
+    case 1: return SweepState::cached_stale;
+    case 3: return SweepState::cached;
+    default: return SweepState::invalid;
     }
 }
 
 // Takes the right to sweep `span`: true for one caller in each generation.
 [[nodiscard]] bool try_acquire_for_sweep(Span& span, std::uint32_t heap_generation);
 
-// Sees to it that `span` is swept or cached in this generation: sweeps it, or waits for who does. Explicit and manual spans
-// need none. Needs: the caller's own cache is not the one that holds the span stale.
+// Sees to it that `span` is swept or cached in this generation: sweeps it, or waits for who does. Explicit
+// and manual spans need none. Needs: the caller's own cache is not the one that holds the span stale.
 void ensure_swept(Span& span, SpanAlloc& spans);
 
 class Strays;
 
 // What all centrals and caches of one heap share.
 struct SweptShared {
-    SpanAlloc* spans = nullptr;       // [fixed]
-    Strays* strays = nullptr;         // [fixed]
-    SpanBlockPool blocks;             // [atomic]
+    SpanAlloc* spans = nullptr;  // [fixed]
+    Strays* strays = nullptr;    // [fixed]
+    SpanBlockPool blocks;        // [atomic]
     // [atomic] mean distance of allocation samples in bytes; 0 = none. Caches follow at their next refill.
     std::atomic<std::uint64_t> sample_mean{default_sample_mean_bytes};
-    // Bytes of swept kinds that may be in use: a cached span counts as a whole. The collector sets it anew each cycle.
-    base::Counter live_bytes;         // [atomic]
-    base::Counter allocated_bytes;    // [atomic] slots handed out so far; caches add theirs when they let a span go
-    base::Counter tiny_objects;       // [atomic] parts of tiny blocks handed out
+    // Bytes of swept kinds that may be in use: a cached span counts as a whole. The collector sets it anew
+    // each cycle.
+    base::Counter live_bytes;  // [atomic]
+    // [atomic] slots handed out so far; caches add theirs when they let a span go
+    base::Counter allocated_bytes;
+    base::Counter tiny_objects;                           // [atomic] parts of tiny blocks handed out
     std::array<base::Counter, size_class_count> objects;  // [atomic] slots handed out, by class
 
     [[nodiscard]] std::uint32_t generation() const {
@@ -95,12 +99,15 @@ public:
 
     // Takes a span with a free slot, swept, its alloc_cache loaded; in no set. nullptr when the OS refuses.
     [[nodiscard]] Span* cache_span(LocalPages* local);
-    // Takes a span back from a cache. Sweeps it when a cycle ended meanwhile. Needs: at least one slot handed out.
+    // Takes a span back from a cache. Sweeps it when a cycle ended meanwhile. Needs: at least one slot handed
+    // out.
     void uncache_span(Span* span);
-    // Puts a swept span (generation g) where others find it: for the sweeper, and for new large objects (alloc_count 1).
+    // Puts a swept span (generation g) where others find it: for the sweeper, and for new large objects
+    // (alloc_count 1).
     void place_swept(Span* span);
 
-    // For the sweeper: some unswept span, full ones first; it may be stale (see above). nullptr when there is none.
+    // For the sweeper: some unswept span, full ones first; it may be stale (see above). nullptr when there is
+    // none.
     [[nodiscard]] Span* pop_unswept();
     // Empties the indices of the two unswept sets. Needs: they are empty, the world is stopped.
     void reset_unswept();
@@ -129,9 +136,9 @@ private:
 
     SpanSet partial_[2];
     SpanSet full_[2];
-    SweptShared* shared_ = nullptr;             // [fixed]
-    std::uint8_t size_class_ = 0;               // [fixed]
-    ObjectKind kind_ = ObjectKind::noscan;      // [fixed]
+    SweptShared* shared_ = nullptr;         // [fixed]
+    std::uint8_t size_class_ = 0;           // [fixed]
+    ObjectKind kind_ = ObjectKind::noscan;  // [fixed]
 };
 static_assert(sizeof(Central) == 2 * base::cache_line_bytes);
 
@@ -141,18 +148,21 @@ public:
     constexpr Strays() = default;
     // Keeps a span that is marked cached.
     void keep(Span* span);
-    // Takes one of the class and kind with a free slot, still marked cached (perhaps stale); nullptr when there is none.
+    // Takes one of the class and kind with a free slot, still marked cached (perhaps stale); nullptr when
+    // there is none.
     [[nodiscard]] Span* take(unsigned size_class, ObjectKind kind);
     // Takes any; nullptr when there is none.
     [[nodiscard]] Span* take_any();
-    [[nodiscard]] bool is_empty() const { return count_.load(std::memory_order_relaxed) == 0; }  // relaxed: a hint
-    [[nodiscard]] std::size_t count() const { return count_.load(std::memory_order_relaxed); }   // relaxed: a hint
+    // relaxed: a hint
+    [[nodiscard]] bool is_empty() const { return count_.load(std::memory_order_relaxed) == 0; }
+    // relaxed: a hint
+    [[nodiscard]] std::size_t count() const { return count_.load(std::memory_order_relaxed); }
     void reset_lock_after_fork() { lock_.reset_after_fork(); }
 
 private:
     base::RankedLock<base::Rank::leaf> lock_;
-    base::List<Span, &Span::link> spans_;   // [lock]
-    std::atomic<std::size_t> count_{0};     // [atomic] copy of the list's, so that looking costs no lock
+    base::List<Span, &Span::link> spans_;  // [lock]
+    std::atomic<std::size_t> count_{0};    // [atomic] copy of the list's, so that looking costs no lock
 };
 
 // All centrals of a heap: size class × swept kind.
@@ -169,8 +179,9 @@ public:
     [[nodiscard]] Central& of(const Span& span) { return of(span.size_class, span.kind); }
     [[nodiscard]] SweptShared& shared() { return shared_; }
 
-    // Uncaches every stray: sweeps it if a cycle ended, and tries again to place it. To be called whenever caches are flushed;
-    // afterwards no stray is stale. Returns: false when memory still is short and some stay strays.
+    // Uncaches every stray: sweeps it if a cycle ended, and tries again to place it. To be called whenever
+    // caches are flushed; afterwards no stray is stale. Returns: false when memory still is short and some
+    // stay strays.
     bool rehome_strays();
 
     void reset_locks_after_fork();

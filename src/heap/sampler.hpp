@@ -1,8 +1,9 @@
 // Sampling countdown: which allocations a heap profile looks at, so that every byte has the same chance.
 //
-// Samples are points on the axis of allocated bytes, as drops of steady rain: the distance from one to the next is
-// exponentially distributed, so where the last one fell says nothing about the next, and no pattern of the program can
-// hide between them. A cache counts the bytes of its slots down and hands over the allocation that reaches zero.
+// Samples are points on the axis of allocated bytes, as drops of steady rain: the distance from one to the
+// next is exponentially distributed, so where the last one fell says nothing about the next, and no pattern
+// of the program can hide between them. A cache counts the bytes of its slots down and hands over the
+// allocation that reaches zero.
 //
 // Floor: heap; nothing but arithmetic. Source: Go malloc.go nextSample (BSD-3); facts F§17.1.
 // SPDX-License-Identifier: MIT
@@ -61,7 +62,8 @@ public:
     }
 
 private:
-    // xorshift64*: eight bytes of state, three shifts, a multiplication; its high bits are good. Marsaglia 2003, Vigna 2016.
+    // xorshift64*: eight bytes of state, three shifts, a multiplication; its high bits are good. Marsaglia
+    // 2003, Vigna 2016.
     std::uint64_t random() {
         state_ ^= state_ >> 12;
         state_ ^= state_ << 25;

@@ -41,7 +41,7 @@ struct LocalPages {
 struct SpanAllocSettings {
     pages::LayoutModel layout = pages::LayoutModel::sparse;
     std::uint64_t memory_limit = UINT64_MAX;  // bytes compared with os::mapped_ready()
-    bool use_huge_pages = true;
+    bool use_huge_pages = false;
 };
 
 class SpanAlloc {

@@ -38,7 +38,9 @@ bool Specials::add(Span& span, std::uintptr_t address, Special* record) {
     CAIRN_ASSERT(record->offset < span.bytes());
     base::Guard guard(span.specials_lock);
     Special** link = find_link_locked(span, record->offset, record->kind);
-    const auto is_same = [&] { return *link != nullptr && (*link)->offset == record->offset && (*link)->kind == record->kind; };
+    const auto is_same = [&] {
+        return *link != nullptr && (*link)->offset == record->offset && (*link)->kind == record->kind;
+    };
     if (is_same() && record->kind != SpecialKind::cleanup) return false;
     while (is_same()) link = &(*link)->next;  // cleanups run in the order they were attached
     const bool was_empty = span.specials == nullptr;

@@ -1,14 +1,15 @@
-// Specials: records attached to an object, kept beside the heap: finalizers, weak handles, profile samples and others.
+// Specials: records attached to an object, kept beside the heap: finalizers, weak handles, profile samples
+// and others.
 //
 //   span.specials ─▶ [ offset 0, profile ] ─▶ [ offset 96, finalizer ] ─▶ [ offset 96, cleanup ] ─▶ ...
 //
-// A span's list is sorted by (offset, kind), so that the records of one object are neighbours and the sweeper meets a
-// finalizer, which calls the freeing off, before the others. `offset` is what the record was attached to, counted from
-// the span's start; it may lie inside a slot (tiny objects, cleanups of members).
+// A span's list is sorted by (offset, kind), so that the records of one object are neighbours and the sweeper
+// meets a finalizer, which calls the freeing off, before the others. `offset` is what the record was attached
+// to, counted from the span's start; it may lie inside a slot (tiny objects, cleanups of members).
 //
-// Locks: a span's list changes and is read under its specials_lock. The sweeper of a span may walk it without: nobody
-// adds to a span that is not swept. The arena's has_specials bit of the span's first page is kept equal to "the list
-// is not empty" under the same lock.
+// Locks: a span's list changes and is read under its specials_lock. The sweeper of a span may walk it
+// without: nobody adds to a span that is not swept. The arena's has_specials bit of the span's first page is
+// kept equal to "the list is not empty" under the same lock.
 //
 // Floor: heap. Source: Go mheap.go specials (BSD-3); facts F§9.5 (the newest kinds).
 // SPDX-License-Identifier: MIT
@@ -41,8 +42,8 @@ inline constexpr std::size_t special_kind_count = 7;
 
 // What all records start with; F§9.5.
 struct Special {
-    Special* next = nullptr;     // [lock] specials_lock
-    std::uintptr_t offset = 0;   // [fixed] while listed
+    Special* next = nullptr;                  // [lock] specials_lock
+    std::uintptr_t offset = 0;                // [fixed] while listed
     SpecialKind kind = SpecialKind::profile;  // [fixed]
 };
 
@@ -57,26 +58,26 @@ struct FinalizerSpecial : Special {
 };
 struct WeakHandleSpecial : Special {
     static constexpr SpecialKind special_kind = SpecialKind::weak_handle;
-    std::atomic<void*>* handle = nullptr;                      // [fixed]
+    std::atomic<void*>* handle = nullptr;  // [fixed]
 };
 struct ProfileSpecial : Special {
     static constexpr SpecialKind special_kind = SpecialKind::profile;
-    void* bucket = nullptr;                                    // [fixed]
+    void* bucket = nullptr;  // [fixed]
 };
 struct ReachableSpecial : Special {
     static constexpr SpecialKind special_kind = SpecialKind::reachable;
-    bool is_done = false;                                      // [lock] specials_lock
-    bool is_reachable = false;                                 // [lock] specials_lock
+    bool is_done = false;       // [lock] specials_lock
+    bool is_reachable = false;  // [lock] specials_lock
 };
 struct PinCounterSpecial : Special {
     static constexpr SpecialKind special_kind = SpecialKind::pin_counter;
-    std::uint64_t count = 0;                                   // [lock] specials_lock
+    std::uint64_t count = 0;  // [lock] specials_lock
 };
 struct CleanupSpecial : Special {
     static constexpr SpecialKind special_kind = SpecialKind::cleanup;
-    void (*function)(void* argument) = nullptr;                // [fixed]
-    void* argument = nullptr;                                  // [fixed] a root while listed
-    std::uint64_t id = 0;                                      // [fixed] for taking it back
+    void (*function)(void* argument) = nullptr;  // [fixed]
+    void* argument = nullptr;                    // [fixed] a root while listed
+    std::uint64_t id = 0;                        // [fixed] for taking it back
 };
 
 class Specials {
@@ -96,14 +97,16 @@ public:
     }
     void free(Special* record) { pool(record->kind).free(record); }
 
-    // Attaches `record` at `address` of `span`. False when there is one of its kind at that address (cleanups may be many).
-    // Needs: the object is alive; the span is made sure to be swept here.
+    // Attaches `record` at `address` of `span`. False when there is one of its kind at that address (cleanups
+    // may be many). Needs: the object is alive; the span is made sure to be swept here.
     [[nodiscard]] bool add(Span& span, std::uintptr_t address, Special* record);
-    // Takes the first record of `kind` at `address` off the list; nullptr when there is none. The caller frees it.
+    // Takes the first record of `kind` at `address` off the list; nullptr when there is none. The caller
+    // frees it.
     [[nodiscard]] Special* remove(Span& span, std::uintptr_t address, SpecialKind kind);
     // Takes one record off.  False when it is in the list no more.
     [[nodiscard]] bool remove(Span& span, Special* record);
-    // The first record of `kind` at `address`, nullptr when there is none. It stays valid while nobody removes it.
+    // The first record of `kind` at `address`, nullptr when there is none. It stays valid while nobody
+    // removes it.
     [[nodiscard]] Special* find(Span& span, std::uintptr_t address, SpecialKind kind);
 
     // Calls visit(Special&) in order, under the span's lock: it may not allocate, nor call back here.
@@ -113,8 +116,8 @@ public:
         for (Special* record = span.specials; record != nullptr; record = record->next) visit(*record);
     }
 
-    // Unlinks every record for which is_due(Special&) and returns them as a chain in order: the sweeper's way.
-    // Needs: the caller sweeps the span, or nobody minds `is_due` running under the lock.
+    // Unlinks every record for which is_due(Special&) and returns them as a chain in order: the sweeper's
+    // way. Needs: the caller sweeps the span, or nobody minds `is_due` running under the lock.
     template <class Predicate>
     [[nodiscard]] Special* take_if(Span& span, Predicate is_due) {
         base::Guard guard(span.specials_lock);
@@ -131,7 +134,8 @@ public:
             *taken_end = record;
             taken_end = &record->next;
         }
-        if (taken != nullptr && span.specials == nullptr) spans_->addresses().set_has_specials(span.base, false);
+        if (taken != nullptr && span.specials == nullptr)
+            spans_->addresses().set_has_specials(span.base, false);
         return taken;
     }
 

@@ -21,7 +21,8 @@ void SweptCache::attach(Centrals& centrals, LocalPages* local, std::uint64_t see
     centrals_ = &centrals;
     local_ = local;
     sampler_.seed(seed);
-    sampler_.set_mean(centrals.shared().sample_mean.load(std::memory_order_relaxed));  // relaxed: a setting alone
+    // relaxed: a setting alone
+    sampler_.set_mean(centrals.shared().sample_mean.load(std::memory_order_relaxed));
     until_sample_ = sampler_.next();
     // release: pairs with flush_generation(); a new cache holds no span, so it is of any generation
     flush_generation_.store(centrals.shared().generation(), std::memory_order_release);
@@ -75,7 +76,8 @@ Span* SweptCache::refill(unsigned size_class, ObjectKind kind) {
     // release: what was read and written of the span so far comes before other threads see it cached
     span->sweep_generation.store(shared.generation() + 3, std::memory_order_release);
     current = span;
-    // The whole rest is taken for used at once: too much on purpose, so that a trigger is early rather than late.
+    // The whole rest is taken for used at once: too much on purpose, so that a trigger is early rather than
+    // late.
     const std::size_t may_use = unused_bytes(*span);
     shared.live_bytes.add(may_use);
     shared.spans->hooks().allocated(may_use);
@@ -128,7 +130,8 @@ void SweptCache::prepare_for_sweep() {
     if (flushed == generation) return;
     CAIRN_CHECK(flushed == generation - 2);  // a cache that slept through a cycle holds spans nobody swept
     release_all();
-    flush_generation_.store(generation, std::memory_order_release);  // release: the spans were given back before
+    // release: the spans were given back before
+    flush_generation_.store(generation, std::memory_order_release);
 }
 
 void SweptCache::take_sample(void* object, std::size_t slot_bytes) {
@@ -137,7 +140,8 @@ void SweptCache::take_sample(void* object, std::size_t slot_bytes) {
 }
 
 void SweptCache::follow_sample_mean() {
-    const std::uint64_t mean = centrals_->shared().sample_mean.load(std::memory_order_relaxed);  // relaxed: a setting alone
+    // relaxed: a setting alone
+    const std::uint64_t mean = centrals_->shared().sample_mean.load(std::memory_order_relaxed);
     if (mean == sampler_.mean()) return;
     sampler_.set_mean(mean);
     until_sample_ = sampler_.next();

@@ -1,4 +1,5 @@
-// Swept cache: one thread's spans of the kinds a collector frees, one a size class and kind; the tiny allocator.
+// Swept cache: one thread's spans of the kinds a collector frees, one a size class and kind; the tiny
+// allocator.
 //
 // An allocation of at most 32 KiB climbs
 //   1  tiny (no pointers, below 16 bytes): a piece of the current 16-byte block, else a new block by 2;
@@ -7,16 +8,17 @@
 //   4  the central list: the full span is exchanged for one with a free slot (refill).
 // Then it is zeroed if asked and the span is dirty, published, and counted towards the next sample.
 //
-// A tiny block lives while any piece of it does. What is requested decides the alignment of a piece: a multiple of 8
-// gets 8, of 4 gets 4, of 2 gets 2. Of the old and the new block the one with more room stays current.
+// A tiny block lives while any piece of it does. What is requested decides the alignment of a piece: a
+// multiple of 8 gets 8, of 4 gets 4, of 2 gets 2. Of the old and the new block the one with more room stays
+// current.
 //
 // A class without a span points to a stand-in that is full, so that steps 2 and 3 need no test for it.
 //
-// The cache belongs to one generation of the collector: after a cycle prepare_for_sweep() must run before the next
-// allocation, because what the cached spans call free may be garbage that is not swept yet.
+// The cache belongs to one generation of the collector: after a cycle prepare_for_sweep() must run before the
+// next allocation, because what the cached spans call free may be garbage that is not swept yet.
 //
-// Floor: heap. Everything is [owner] unless marked. Not for explicit spans: those have magazines (thread_cache.hpp).
-// Source: Go mcache.go, malloc.go (BSD-3); facts F§7.
+// Floor: heap. Everything is [owner] unless marked. Not for explicit spans: those have magazines
+// (thread_cache.hpp). Source: Go mcache.go, malloc.go (BSD-3); facts F§7.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -62,12 +64,14 @@ public:
         for (Span*& span : spans_) span = &stand_in_;
     }
 
-    // Joins a heap; `local` (may be nullptr) is the thread's own pages, `seed` any number that differs between threads.
+    // Joins a heap; `local` (may be nullptr) is the thread's own pages, `seed` any number that differs
+    // between threads.
     void attach(Centrals& centrals, LocalPages* local, std::uint64_t seed);
     [[nodiscard]] bool is_attached() const { return centrals_ != nullptr; }
 
-    // Takes at least `bytes` (at most max_small_bytes; 0 counts as 1), aligned to 16 from 16 bytes up, zeroed if `zero`
-    // or if the kind is typed, whose every word the collector believes. nullptr when the OS refuses.
+    // Takes at least `bytes` (at most max_small_bytes; 0 counts as 1), aligned to 16 from 16 bytes up, zeroed
+    // if `zero` or if the kind is typed, whose every word the collector believes. nullptr when the OS
+    // refuses.
     [[nodiscard]] void* allocate(std::size_t bytes, ObjectKind kind, bool zero) {
         CAIRN_ASSERT(bytes <= max_small_bytes && is_swept(kind));
         bytes += bytes == 0;
@@ -75,7 +79,8 @@ public:
         return allocate_slot(malloc_class_of(bytes), kind, zero);
     }
 
-    // The same for a class already chosen, as by a type whose size and alignment are known when it is compiled.
+    // The same for a class already chosen, as by a type whose size and alignment are known when it is
+    // compiled.
     [[nodiscard]] void* allocate_slot(unsigned size_class, ObjectKind kind, bool zero) {
         CAIRN_ASSERT(size_class != 0 && is_current());
         Span* span = spans_[index_of(size_class, kind)];
@@ -86,15 +91,19 @@ public:
             span = spans_[index_of(size_class, kind)];
         }
         void* object = reinterpret_cast<void*>(slot);
-        if ((zero || kind == ObjectKind::typed) && span->needs_zero) __builtin_memset(object, 0, span->slot_bytes);
-        // release: the slot's contents come before any store of its address; a collector pairs with its acquire load
+        if ((zero || kind == ObjectKind::typed) && span->needs_zero)
+            __builtin_memset(object, 0, span->slot_bytes);
+        // release: the slot's contents come before any store of its address; a collector pairs with its
+        // acquire load
         std::atomic_thread_fence(std::memory_order_release);
         until_sample_ -= static_cast<std::int64_t>(span->slot_bytes);
-        if (until_sample_ < 0) [[unlikely]] take_sample(object, span->slot_bytes);
+        if (until_sample_ < 0) [[unlikely]]
+            take_sample(object, span->slot_bytes);
         return object;
     }
 
-    // Gives every span back and forgets the tiny block: at the end of a thread, and before statistics that must be exact.
+    // Gives every span back and forgets the tiny block: at the end of a thread, and before statistics that
+    // must be exact.
     void release_all();
     // After a cycle, before the next allocation: the same, and joins the heap's generation.
     void prepare_for_sweep();
@@ -131,12 +140,12 @@ private:
     static constinit Span stand_in_;  // [fixed] full, never written
 
     Span* spans_[swept_kind_count * size_class_count];
-    std::int64_t until_sample_ = INT64_MAX;   // bytes; below zero: sample
+    std::int64_t until_sample_ = INT64_MAX;  // bytes; below zero: sample
     TinyBlock tiny_;
-    Centrals* centrals_ = nullptr;            // [fixed]
-    LocalPages* local_ = nullptr;             // [fixed]
+    Centrals* centrals_ = nullptr;  // [fixed]
+    LocalPages* local_ = nullptr;   // [fixed]
     Sampler sampler_;
-    std::uint64_t tiny_objects_ = 0;          // since the last flush of counts
+    std::uint64_t tiny_objects_ = 0;                  // since the last flush of counts
     std::atomic<std::uint32_t> flush_generation_{0};  // [atomic] written by the owner
 };
 

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "base/bits.hpp"
 #include "base/check.hpp"
@@ -62,24 +63,10 @@ void check_whole_pages(void* start, std::size_t bytes) {
     CAIRN_CHECK(base::is_aligned(bytes, page_bytes()));
 }
 
-bool starts_with(const char* text, const char* prefix) {
-    while (*prefix != 0) {
-        if (*text++ != *prefix++) return false;
-    }
-    return true;
-}
-
-bool contains(const char* text, const char* part) {
-    for (; *text != 0; ++text) {
-        if (starts_with(text, part)) return true;
-    }
-    return false;
-}
-
 std::size_t read_huge_page_bytes() {
     char line[64];
     raw::ProcFile policy("/sys/kernel/mm/transparent_hugepage/enabled");
-    if (!policy.next_line(line, sizeof line) || contains(line, "[never]")) return 0;
+    if (!policy.next_line(line, sizeof line) || std::strstr(line, "[never]") != nullptr) return 0;
     raw::ProcFile size("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     if (!size.next_line(line, sizeof line)) return 0;
     const char* at = line;

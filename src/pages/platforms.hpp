@@ -38,9 +38,11 @@ struct Platform {
 
     constexpr std::uint64_t l2_table_bytes() const { return l2_entries * pointer_bytes; }
     constexpr std::uint64_t arena_pages() const { return arena_bytes / platform_page_bytes; }
-    // Parts of the record of one arena: page -> span; a bit a page, three times (in use, marks, specials);
-    // and what Go had there to 1.19, two bits a word. Cairn keeps pointer bits in the spans instead.
+
+    // Parts of the record of one arena: page -> span; page -> size class, which is Cairn's own, for free();
+    // a bit a page, three times (in use, marks, specials); and what Go had there to 1.19, two bits a word.
     constexpr std::uint64_t span_map_bytes() const { return arena_pages() * pointer_bytes; }
+    constexpr std::uint64_t class_map_bytes() const { return arena_pages() * 2; }
     constexpr std::uint64_t page_bitmap_bytes() const { return arena_pages() / 8; }
     constexpr std::uint64_t pointer_bitmap_bytes() const { return arena_bytes / pointer_bytes * 2 / 8; }
 

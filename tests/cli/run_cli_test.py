@@ -217,7 +217,8 @@ def explain_refuses_what_is_no_size():
 def layout_shows_the_arithmetic():
     done = cairn("layout")
     expect(done, 0, "4M × 8 B = 32 MB of pointers")
-    for text in "4M × 64 MB = 256 TB", "arena 2,109,440", "512 GB", "512 MB", "16 GB", "67,108,864", "2.07":
+    for text in ("4M × 64 MB = 256 TB", "arena 2,109,440", "512 GB", "512 MB", "16 GB", "67,108,864",
+                 "83 KB", "2.07 MB"):
         assert text in done.stdout, text
 
 

@@ -1,17 +1,20 @@
-// Explorer: runs a few small threads through every interleaving of their atomic steps, and through what weak memory may show.
+// Explorer: runs a few small threads through every interleaving of their atomic steps, and through what weak
+// memory may show.
 //
-// The code under test is the product's own, instantiated with Atomic, Lock and Memory from here. Each operation on an
-// Atomic is one step. Threads are fibers of one OS thread; before each step the explorer chooses who goes on, and a
-// depth-first search over the choices repeats the run from the start until every choice was made both ways.
+// The code under test is the product's own, instantiated with Atomic, Lock and Memory from here. Each
+// operation on an Atomic is one step. Threads are fibers of one OS thread; before each step the explorer
+// chooses who goes on, and a depth-first search over the choices repeats the run from the start until every
+// choice was made both ways.
 //
-// Weak memory: an Atomic keeps all values ever stored, in order, and each thread has a view: for each Atomic the oldest
-// value it may still read. A load chooses among those; an acquire load of a value stored with release takes over the
-// storing thread's view; an exchange reads the newest value and carries the release sequence on. This is the C++ model
-// without stores that are delayed past earlier ones (load buffering, and stores into the middle of the order).
+// Weak memory: an Atomic keeps all values ever stored, in order, and each thread has a view: for each Atomic
+// the oldest value it may still read. A load chooses among those; an acquire load of a value stored with
+// release takes over the storing thread's view; an exchange reads the newest value and carries the release
+// sequence on. This is the C++ model without stores that are delayed past earlier ones (load buffering, and
+// stores into the middle of the order).
 //
-// A state is what is in memory and what each thread may still do; one seen before is not explored again, its number of
-// interleavings is known. A thread that waits (pause) goes on when another has stored something, so waiting is finite,
-// and threads that wait for each other for ever are found.
+// A state is what is in memory and what each thread may still do; one seen before is not explored again, its
+// number of interleavings is known. A thread that waits (pause) goes on when another has stored something, so
+// waiting is finite, and threads that wait for each other for ever are found.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -42,10 +45,10 @@ inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 
 // What goes wrong on purpose, to see that it is noticed.
 struct Faults {
-    bool stores_are_relaxed = false;   // release is forgotten
-    bool loads_are_relaxed = false;    // acquire is forgotten
-    bool exchanges_are_torn = false;   // compare-and-swap is a load, then a store
-    std::uint64_t ignored_bits = 0;    // compare-and-swap overlooks these: a tag that is not there
+    bool stores_are_relaxed = false;  // release is forgotten
+    bool loads_are_relaxed = false;   // acquire is forgotten
+    bool exchanges_are_torn = false;  // compare-and-swap is a load, then a store
+    std::uint64_t ignored_bits = 0;   // compare-and-swap overlooks these: a tag that is not there
 };
 
 class Explorer {
@@ -54,11 +57,11 @@ public:
 
     struct Scenario {
         std::string name;
-        std::function<void()> set_up;                // before the threads; builds the objects in place()
+        std::function<void()> set_up;  // before the threads; builds the objects in place()
         std::vector<std::function<void()>> threads;
-        std::function<void()> check;                 // after the threads
-        // Of a scenario too large to explore whole, the runs with at most so many detours: another thread goes on though
-        // the last one could, or a load reads an old value. Errors need few.
+        std::function<void()> check;  // after the threads
+        // Of a scenario too large to explore whole, the runs with at most so many detours: another thread
+        // goes on though the last one could, or a load reads an old value. Errors need few.
         unsigned detours = unlimited;
     };
     struct Outcome {
@@ -76,7 +79,8 @@ public:
 
     Faults faults;
 
-    // While one lives the thread's operations are no steps of their own: for what no other thread touches meanwhile.
+    // While one lives the thread's operations are no steps of their own: for what no other thread touches
+    // meanwhile.
     class Quiet {
     public:
         Quiet() { instance().is_quiet_ = true; }
@@ -96,8 +100,8 @@ public:
         } while (!trail_.empty());
         outcome_.states = known_.size();
         std::printf("%-40s %8llu runs %8llu states %10.4g interleavings", scenario.name.c_str(),
-                    static_cast<unsigned long long>(outcome_.runs), static_cast<unsigned long long>(outcome_.states),
-                    outcome_.interleavings);
+                    static_cast<unsigned long long>(outcome_.runs),
+                    static_cast<unsigned long long>(outcome_.states), outcome_.interleavings);
         if (scenario.detours != unlimited) std::printf(", at most %u detours", scenario.detours);
         std::printf("\n");
         std::fflush(stdout);
@@ -124,7 +128,8 @@ public:
         return new (allocate(sizeof(T), alignof(T))) T(static_cast<Arguments&&>(arguments)...);
     }
 
-    // Says that the thread finished an operation with `result`, and keeps nothing else in mind: more states are equal.
+    // Says that the thread finished an operation with `result`, and keeps nothing else in mind: more states
+    // are equal.
     void finished(std::uint64_t result) {
         if (current_ == nobody) return;
         Thread& self = threads_[current_];
@@ -180,8 +185,8 @@ public:
         log("store", id, value, histories_[id].size() - 1);
     }
 
-    bool exchange_if(std::uint32_t id, std::uint64_t& expected, std::uint64_t desired, std::memory_order success,
-                     std::memory_order failure) {
+    bool exchange_if(std::uint32_t id, std::uint64_t& expected, std::uint64_t desired,
+                     std::memory_order success, std::memory_order failure) {
         step();
         const auto newest = static_cast<std::uint32_t>(histories_[id].size()) - 1;
         const std::uint64_t value = histories_[id][newest].value;
@@ -262,7 +267,8 @@ private:
 
     // ---- one run
 
-    double run() {
+    // Builds the scenario and brings each thread to its first step. Returns: how many threads.
+    unsigned begin_run() {
         depth_ = 0;
         used_ = 0;
         memory_ = 0;
@@ -282,6 +288,13 @@ private:
             threads_[i].view = seen;
             start(i);
         }
+        return count;
+    }
+
+    // Follows the choices of the trail, then takes the first side of each new one. Returns: interleavings from
+    // here.
+    double run() {
+        const unsigned count = begin_run();
         unsigned last = nobody;
         detours_ = scenario_->detours;
         while (outcome_.failure.empty()) {
@@ -330,7 +343,8 @@ private:
         std::uint64_t state = mix(memory_, used_);
         for (unsigned i = 0; i < count; ++i) {
             const Thread& t = threads_[i];
-            const unsigned flags = t.is_done | t.is_waiting << 1 | t.reads_newest << 2 | t.last_read_was_stale << 3;
+            const unsigned flags =
+                t.is_done | t.is_waiting << 1 | t.reads_newest << 2 | t.last_read_was_stale << 3;
             state = mix(mix(state, t.past), flags);
         }
         return state | 1;
@@ -370,10 +384,12 @@ private:
     }
 
     static bool acquires(std::memory_order order) {
-        return order == std::memory_order_acquire || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
+        return order == std::memory_order_acquire || order == std::memory_order_acq_rel ||
+               order == std::memory_order_seq_cst;
     }
     static bool releases(std::memory_order order) {
-        return order == std::memory_order_release || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
+        return order == std::memory_order_release || order == std::memory_order_acq_rel ||
+               order == std::memory_order_seq_cst;
     }
 
     static void join(View& into, const View& other) {
@@ -445,7 +461,8 @@ private:
     }
 
     static void enter() {
-        (void)_setjmp(instance().fibers_[instance().current_]);  // the next run starts here, on the same stack
+        // the next run starts here, on the same stack
+        (void)_setjmp(instance().fibers_[instance().current_]);
         Explorer& self = instance();
         const unsigned i = self.current_;
         self.scenario_->threads[i]();
@@ -468,8 +485,8 @@ private:
     void describe_failure() {
         for (const Event& event : events_) {
             char line[128];
-            std::snprintf(line, sizeof line, "  thread %u: %s of %u: %llx (#%zu)\n", event.thread, event.what, event.location,
-                          static_cast<unsigned long long>(event.value), event.index);
+            std::snprintf(line, sizeof line, "  thread %u: %s of %u: %llx (#%zu)\n", event.thread, event.what,
+                          event.location, static_cast<unsigned long long>(event.value), event.index);
             outcome_.trace += line;
         }
     }
@@ -478,7 +495,7 @@ private:
     Outcome outcome_;
     std::vector<Choice> trail_;
     std::size_t depth_ = 0;
-    std::unordered_map<std::uint64_t, double> known_;  // state → interleavings from there
+    std::unordered_map<std::uint64_t, double> known_;     // state → interleavings from there
     std::unordered_map<std::size_t, std::uint32_t> ids_;  // place in the arena → Atomic, the same in all runs
     std::array<std::vector<Message>, max_locations> histories_;
     std::uint64_t memory_ = 0;  // hash of all messages
@@ -501,14 +518,16 @@ template <class T>
 class Atomic {
 public:
     Atomic() : Atomic(T{}) {}
-    Atomic(T value) : id_(Explorer::instance().register_location(this, word(value))) {}  // NOLINT: as std::atomic
+    // NOLINT: as std::atomic
+    Atomic(T value) : id_(Explorer::instance().register_location(this, word(value))) {}
     Atomic(const Atomic&) = delete;
     Atomic& operator=(const Atomic&) = delete;
 
     T load(std::memory_order order) const { return value(Explorer::instance().load(id_, order)); }
     void store(T desired, std::memory_order order) { Explorer::instance().store(id_, word(desired), order); }
     T fetch_add(T n, std::memory_order order) { return value(Explorer::instance().add(id_, word(n), order)); }
-    bool compare_exchange_strong(T& expected, T desired, std::memory_order success, std::memory_order failure) {
+    bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
+                                 std::memory_order failure) {
         std::uint64_t seen = word(expected);
         const bool is_done = Explorer::instance().exchange_if(id_, seen, word(desired), success, failure);
         expected = value(seen);
@@ -533,7 +552,8 @@ class Lock {
 public:
     void lock() {
         bool is_held = false;
-        while (!is_held_.compare_exchange_strong(is_held, true, std::memory_order_acquire, std::memory_order_relaxed)) {
+        while (!is_held_.compare_exchange_strong(is_held, true, std::memory_order_acquire,
+                                                 std::memory_order_relaxed)) {
             is_held = false;
             Explorer::instance().pause();
         }
@@ -545,7 +565,9 @@ private:
 };
 
 struct Memory {
-    void* allocate(std::size_t bytes, std::size_t alignment) { return Explorer::instance().allocate(bytes, alignment); }
+    void* allocate(std::size_t bytes, std::size_t alignment) {
+        return Explorer::instance().allocate(bytes, alignment);
+    }
 };
 
 }  // namespace cairn::litmus

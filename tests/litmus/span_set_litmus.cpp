@@ -1,8 +1,9 @@
-// Litmus test of the span set and its block pool: the product's code through every interleaving of a few operations.
+// Litmus test of the span set and its block pool: the product's code through every interleaving of a few
+// operations.
 //
-// Blocks have two entries and the first spine one, so that recycling and growing happen within three pushes. Each span
-// is an Atomic that its pusher fills before the push, relaxed: whoever pops it must find it filled, or the push did not
-// publish it. The self-tests break the atomics on purpose and expect to hear of it.
+// Blocks have two entries and the first spine one, so that recycling and growing happen within three pushes.
+// Each span is an Atomic that its pusher fills before the push, relaxed: whoever pops it must find it filled,
+// or the push did not publish it. The self-tests break the atomics on purpose and expect to hear of it.
 // SPDX-License-Identifier: MIT
 #include "litmus/explore.hpp"
 
@@ -86,7 +87,8 @@ struct World {
     void check() {
         Explorer& explorer = Explorer::instance();
         set.verify();
-        while (take() != nothing) {}
+        while (take() != nothing) {
+        }
         explorer.expect(popped == pushed, "a span was lost");
         explorer.expect(set.count() == 0, "an empty set has a count");
         set.reset(pool);
@@ -114,8 +116,9 @@ std::function<void()> thread_of(World<entries>*& world, const std::string& opera
 }
 
 template <std::uint32_t entries>
-Explorer::Outcome explore(const std::string& before, const std::vector<std::string>& threads, const Faults& faults = {},
-                          std::size_t memory_limit = 64 * 1024, unsigned detours = Explorer::unlimited) {
+Explorer::Outcome explore(const std::string& before, const std::vector<std::string>& threads,
+                          const Faults& faults = {}, std::size_t memory_limit = 64 * 1024,
+                          unsigned detours = Explorer::unlimited) {
     Explorer& explorer = Explorer::instance();
     World<entries>* world = nullptr;
     Explorer::Scenario scenario;
@@ -141,12 +144,14 @@ Explorer::Outcome explore(const std::string& before, const std::vector<std::stri
 class SpanSetLitmus : public testing::Test {
 protected:
     void SetUp() override {
-        if (cairn::base::sanitized_build) GTEST_SKIP() << "fibers of one OS thread: nothing for a sanitizer to see";
+        if (cairn::base::sanitized_build)
+            GTEST_SKIP() << "fibers of one OS thread: nothing for a sanitizer to see";
     }
 };
 
 template <std::uint32_t entries>
-void expect_right(const std::string& before, const std::vector<std::string>& threads, unsigned detours = Explorer::unlimited) {
+void expect_right(const std::string& before, const std::vector<std::string>& threads,
+                  unsigned detours = Explorer::unlimited) {
     const Explorer::Outcome outcome = explore<entries>(before, threads, {}, 64 * 1024, detours);
     EXPECT_EQ(outcome.failure, "") << outcome.trace;
 }
@@ -193,7 +198,7 @@ TEST_F(SpanSetLitmus, OutOfMemory) {
     }
 }
 
-// ---- the pool alone ----------------------------------------------------------------------------------------------
+// ---- the pool alone -----------------------------------------------------------------------------
 
 struct PoolWorld {
     using Pool = BasicSpanBlockPool<ModelAtomics<2>>;
@@ -208,7 +213,8 @@ struct PoolWorld {
     }
     Block* take() {
         Block* block = pool.allocate();
-        for (unsigned i = 0; i < count; ++i) Explorer::instance().expect(held[i] != block, "two threads have one block");
+        for (unsigned i = 0; i < count; ++i)
+            Explorer::instance().expect(held[i] != block, "two threads have one block");
         held[count++] = block;
         Explorer::instance().finished(reinterpret_cast<std::uintptr_t>(block));
         return block;
@@ -255,7 +261,7 @@ TEST_F(SpanSetLitmus, PoolGivesABlockToOne) {
     EXPECT_EQ(outcome.failure, "") << outcome.trace;
 }
 
-// ---- what is broken must be caught -------------------------------------------------------------------------------
+// ---- what is broken must be caught --------------------------------------------------------------
 
 TEST_F(SpanSetLitmus, CatchesPoolWithoutTag) {
     const Explorer::Outcome outcome = explore_pool("broken: pool without a tag", (1u << 23) - 1);

@@ -1,8 +1,8 @@
 // Swept heap against a model: random allocations, drops, cycles, sweeps and flushes on both layouts.
 //
-// The model knows every live object: where it is, how long, and what was written into it. After each step of note:
-// no two live objects overlap, their contents are as written, what should be zero is, and when all is swept the
-// spans hold exactly the slots of live objects.
+// The model knows every live object: where it is, how long, and what was written into it. After each step of
+// note: no two live objects overlap, their contents are as written, what should be zero is, and when all is
+// swept the spans hold exactly the slots of live objects.
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +19,8 @@ namespace {
 class Model {
 public:
     Model(SweptHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
-        for (unsigned i = 0; i < cache_count; ++i) caches_[i].attach(heap.centrals, i % 2 == 0 ? &local_[i] : nullptr, i + 1);
+        for (unsigned i = 0; i < cache_count; ++i)
+            caches_[i].attach(heap.centrals, i % 2 == 0 ? &local_[i] : nullptr, i + 1);
     }
 
     void step() {
@@ -76,10 +77,10 @@ private:
 
     std::size_t random_bytes() {
         switch (random_() % 4) {
-            case 0: return random_() % 17;
-            case 1: return random_() % 200;
-            case 2: return random_() % 2000;
-            default: return random_() % 20 == 0 ? random_() % (max_small_bytes + 1) : random_() % 64;
+        case 0: return random_() % 17;
+        case 1: return random_() % 200;
+        case 2: return random_() % 2000;
+        default: return random_() % 20 == 0 ? random_() % (max_small_bytes + 1) : random_() % 64;
         }
     }
 
@@ -87,14 +88,16 @@ private:
         const std::size_t bytes = random_bytes();
         const auto kind = static_cast<ObjectKind>(1 + random_() % swept_kind_count);
         const bool zero = random_() % 2 == 0;
-        auto* memory = static_cast<unsigned char*>(caches_[random_() % cache_count].allocate(bytes, kind, zero));
+        auto* memory =
+            static_cast<unsigned char*>(caches_[random_() % cache_count].allocate(bytes, kind, zero));
         ASSERT_NE(memory, nullptr);
         const auto at = reinterpret_cast<std::uintptr_t>(memory);
         const std::size_t length = bytes == 0 ? 1 : bytes;
         ASSERT_TRUE(bytes < 16 || at % 16 == 0);
         const auto after = objects_.lower_bound(at);
         ASSERT_TRUE(after == objects_.end() || at + length <= after->first);
-        ASSERT_TRUE(after == objects_.begin() || std::prev(after)->first + std::prev(after)->second.bytes <= at);
+        ASSERT_TRUE(after == objects_.begin() ||
+                    std::prev(after)->first + std::prev(after)->second.bytes <= at);
         for (std::size_t i = 0; zero && i < bytes; ++i) ASSERT_EQ(memory[i], 0) << bytes;
         const auto fill = static_cast<unsigned char>(random_() | 1);
         std::memset(memory, fill, bytes);
@@ -131,12 +134,16 @@ private:
 };
 
 class SweptProperty : public testing::TestWithParam<pages::LayoutModel> {};
-INSTANTIATE_TEST_SUITE_P(Layouts, SweptProperty, testing::Values(pages::LayoutModel::sparse, pages::LayoutModel::linear),
-                         [](const auto& info) { return info.param == pages::LayoutModel::sparse ? "Sparse" : "Linear"; });
+INSTANTIATE_TEST_SUITE_P(Layouts, SweptProperty,
+                         testing::Values(pages::LayoutModel::sparse, pages::LayoutModel::linear),
+                         [](const auto& info) {
+                             return info.param == pages::LayoutModel::sparse ? "Sparse" : "Linear";
+                         });
 
 TEST_P(SweptProperty, AgreesWithTheModel) {
     const char* given = std::getenv("CAIRN_TEST_SEED");
-    const unsigned seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
+    const unsigned seed =
+        given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
     std::printf("CAIRN_TEST_SEED=%u\n", seed);
     if (GetParam() == pages::LayoutModel::linear && base::sanitized_build)
         GTEST_SKIP() << "the linear range belongs to the sanitizer";

@@ -100,8 +100,9 @@ struct Layout {
 
     std::uint64_t l1() const { return arena / platform.l2_entries; }
     std::uint64_t l2() const { return arena % platform.l2_entries; }
-    std::uint64_t record_bytes() const { return platform.span_map_bytes + 3 * platform.page_bitmap_bytes; }
-    std::uint64_t old_record_bytes() const { return record_bytes() + platform.pointer_bitmap_bytes; }
+    std::uint64_t go_record_bytes() const { return platform.span_map_bytes + 3 * platform.page_bitmap_bytes; }
+    std::uint64_t record_bytes() const { return go_record_bytes() + platform.class_map_bytes; }
+    std::uint64_t old_record_bytes() const { return go_record_bytes() + platform.pointer_bitmap_bytes; }
 };
 
 Layout work_out(const cairn_platform& platform, std::uint64_t address, std::uint64_t arena) {
@@ -150,13 +151,15 @@ void print_records(const Layout& layout) {
     const cairn_platform& p = layout.platform;
     fmt::print("\nThe record of one arena, made when the arena is\n\n");
     fmt::print("  {:<48}{:>12}\n", "page -> span, a pointer a page", exact_size(p.span_map_bytes));
+    fmt::print("  {:<48}{:>12}\n", "page -> size class for free(), 2 bytes a page",
+               exact_size(p.class_map_bytes));
     fmt::print("  {:<48}{:>12}\n", "3 page bitmaps: in use, marks, specials",
                fmt::format("3 × {}", exact_size(p.page_bitmap_bytes)));
     fmt::print("  {:<48}{:>12}  {} of the arena\n", "together", exact_size(layout.record_bytes()),
                percent(layout.record_bytes(), p.arena_bytes));
-    fmt::print("  {:<48}{:>12}  {} in all, {}\n", "Go to 1.19 also: pointer bitmap, 2 bits a word",
-               exact_size(p.pointer_bitmap_bytes), rounded_size(layout.old_record_bytes()),
-               percent(layout.old_record_bytes(), p.arena_bytes));
+    fmt::print("  {:<48}{:>12}  {}: no class map, but {} of pointer bitmap, 2 bits a word\n", "Go to 1.19",
+               rounded_size(layout.old_record_bytes()), percent(layout.old_record_bytes(), p.arena_bytes),
+               exact_size(p.pointer_bitmap_bytes));
 }
 
 void print_linear(const Layout& layout) {
@@ -227,6 +230,7 @@ nlohmann::ordered_json to_json(const Layout& layout) {
          {{"address", layout.address}, {"arena", layout.arena}, {"l1", layout.l1()}, {"l2", layout.l2()}}},
         {"record",
          {{"span_map_bytes", p.span_map_bytes},
+          {"class_map_bytes", p.class_map_bytes},
           {"page_bitmap_bytes", p.page_bitmap_bytes},
           {"page_bitmaps", 3},
           {"pointer_bitmap_bytes_to_go_1_19", p.pointer_bitmap_bytes}}},

@@ -98,7 +98,7 @@ void print_overview(std::FILE* to) {
     for (const Verb& verb : verb_table) fmt::print(to, "  {:<10}{}\n", verb.name, verb.summary);
     fmt::print(to,
                "\nTry it:\n"
-               "  cairn run --report -- ls -lR /usr/share    what happened in the heap of ls\n"
+               "  cairn run --report -- python3 script.py    what happened in the heap of python3\n"
                "  cairn explain 33                           why 33 bytes take a slot of 48\n"
                "  cairn help run                             all that can be said to a verb\n");
 }

@@ -1,4 +1,5 @@
-// Central list: the order in which a span is found, the generations it passes through, and what happens without memory.
+// Central list: the order in which a span is found, the generations it passes through, and what happens
+// without memory.
 // SPDX-License-Identifier: MIT
 #include "heap/central.hpp"
 
@@ -15,11 +16,14 @@ constexpr unsigned class_48 = 5;
 constexpr unsigned class_8192 = 51;  // one slot a span
 constexpr ObjectKind kind = ObjectKind::conservative;
 
-std::uint32_t generation_of(const Span* span) { return span->sweep_generation.load(std::memory_order_relaxed); }
+std::uint32_t generation_of(const Span* span) {
+    return span->sweep_generation.load(std::memory_order_relaxed);
+}
 
 class CentralTest : public testing::Test {
 protected:
-    // What a cache does: takes a span, marks it cached, takes at most `count` slots, which stay alive if `alive`.
+    // What a cache does: takes a span, marks it cached, takes at most `count` slots, which stay alive if
+    // `alive`.
     Span* cache(Central& central, unsigned count, bool alive) {
         Span* span = central.cache_span(nullptr);
         EXPECT_NE(span, nullptr);
@@ -99,13 +103,14 @@ TEST_F(CentralTest, SweepGenerationWalk) {
 }
 
 TEST_F(CentralTest, TakesSpansInOrder) {
-    // Three generations of leftovers: partial swept before partial unswept before full unswept before a new one.
-    fill(central, 1, 170, false);   // full, all dead after the next mark
+    // Three generations of leftovers: partial swept before partial unswept before full unswept before a new
+    // one.
+    fill(central, 1, 170, false);  // full, all dead after the next mark
     Span* full = central.cache_span(nullptr);
     full->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
     full->free_index = 1, full->alloc_count = 1;
     heap.set_alive(reinterpret_cast<void*>(full->base), true);
-    central.uncache_span(full);     // partial
+    central.uncache_span(full);  // partial
     expect(central, {1, 1, 0, 0});
     heap.begin_cycle();
     expect(central, {0, 0, 1, 1});

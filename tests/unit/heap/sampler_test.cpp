@@ -43,7 +43,8 @@ TEST(Sampler, MeanIsTheMean) {
     }
     const double mean = sum / count;
     EXPECT_NEAR(mean, 524288, 524288 * 0.01);
-    EXPECT_NEAR(std::sqrt(squares / count - mean * mean), 524288, 524288 * 0.02) << "exponential: deviation = mean";
+    EXPECT_NEAR(std::sqrt(squares / count - mean * mean), 524288, 524288 * 0.02)
+        << "exponential: deviation = mean";
 }
 
 // F§22.6: P(sample) of an object by its size.

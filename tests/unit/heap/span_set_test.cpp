@@ -1,4 +1,5 @@
-// Span set: one thread through blocks, spines and resets; many threads in a hurry. Every interleaving: tests/litmus.
+// Span set: one thread through blocks, spines and resets; many threads in a hurry. Every interleaving:
+// tests/litmus.
 // SPDX-License-Identifier: MIT
 #include "heap/span_set.hpp"
 
@@ -20,8 +21,12 @@ struct SmallAtomics : SpanSetAtomics {
     static constexpr std::uint32_t first_spine_capacity = 1;
 };
 
-Span* span_number(std::uintptr_t n) { return reinterpret_cast<Span*>(n + 1); }
-std::uintptr_t number_of(Span* span) { return reinterpret_cast<std::uintptr_t>(span) - 1; }
+Span* span_number(std::uintptr_t n) {
+    return reinterpret_cast<Span*>(n + 1);
+}
+std::uintptr_t number_of(Span* span) {
+    return reinterpret_cast<std::uintptr_t>(span) - 1;
+}
 
 template <class Atomics>
 class SpanSetOf : public testing::Test {
@@ -115,7 +120,7 @@ TYPED_TEST(SpanSetOf, PushPublishesTheSpan) {
     producer.join();
 }
 
-// ---- out of memory -----------------------------------------------------------------------------------------------
+// ---- out of memory ------------------------------------------------------------------------------
 
 struct ScarceMemory {
     void* allocate(std::size_t bytes, std::size_t alignment) {

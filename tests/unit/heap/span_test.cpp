@@ -34,7 +34,8 @@ struct MadeSpan {
     }
     // Takes as SweptCache does: fast, else slow; `slots` when full.
     unsigned take() {
-        if (const std::uintptr_t address = span.take_next_fast()) return static_cast<unsigned>(span.slot_of(address));
+        if (const std::uintptr_t address = span.take_next_fast())
+            return static_cast<unsigned>(span.slot_of(address));
         const unsigned slot = span.next_free_index();
         if (slot == span.slots) {
             span.free_index = span.slots;
@@ -179,11 +180,11 @@ TEST(SweepState, IsTheDifferenceToTheHeap) {
         std::uint32_t span, heap;
         SweepState want;
     };
-    for (const Case& c : {Case{8, 10, SweepState::unswept}, Case{9, 10, SweepState::sweeping}, Case{10, 10, SweepState::swept},
-                          Case{11, 10, SweepState::cached_stale}, Case{13, 10, SweepState::cached},
-                          Case{12, 10, SweepState::invalid}, Case{6, 10, SweepState::invalid},
-                          Case{0xffff'fffe, 0, SweepState::unswept}, Case{0, 2, SweepState::unswept},
-                          Case{1, 0xffff'fffe, SweepState::cached}})
+    for (const Case& c : {Case{8, 10, SweepState::unswept}, Case{9, 10, SweepState::sweeping},
+                          Case{10, 10, SweepState::swept}, Case{11, 10, SweepState::cached_stale},
+                          Case{13, 10, SweepState::cached}, Case{12, 10, SweepState::invalid},
+                          Case{6, 10, SweepState::invalid}, Case{0xffff'fffe, 0, SweepState::unswept},
+                          Case{0, 2, SweepState::unswept}, Case{1, 0xffff'fffe, SweepState::cached}})
         EXPECT_EQ(sweep_state(c.span, c.heap), c.want) << c.span << " in " << c.heap;
 }
 

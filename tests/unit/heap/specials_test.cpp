@@ -85,7 +85,8 @@ TEST_F(SpecialsTest, FindAndRemove) {
     EXPECT_EQ(specials.remove(*span, span->base + 48, SpecialKind::profile), profile);
     EXPECT_FALSE(heap.spans.addresses().has_specials(span->base));
     specials.verify(*span);
-    for (Special* record : {static_cast<Special*>(profile), static_cast<Special*>(cleanup), static_cast<Special*>(other)})
+    for (Special* record :
+         {static_cast<Special*>(profile), static_cast<Special*>(cleanup), static_cast<Special*>(other)})
         specials.free(record);
     EXPECT_EQ(specials.in_use(SpecialKind::cleanup), 0u);
 }
@@ -145,13 +146,13 @@ TEST_F(SpecialsTest, AgreesWithAModel) {
         if (random() % 2 == 0) {
             Special* record = nullptr;
             switch (kind) {
-                case SpecialKind::tiny_block: record = specials.make<TinyBlockSpecial>(); break;
-                case SpecialKind::finalizer: record = specials.make<FinalizerSpecial>(); break;
-                case SpecialKind::weak_handle: record = specials.make<WeakHandleSpecial>(); break;
-                case SpecialKind::profile: record = specials.make<ProfileSpecial>(); break;
-                case SpecialKind::reachable: record = specials.make<ReachableSpecial>(); break;
-                case SpecialKind::pin_counter: record = specials.make<PinCounterSpecial>(); break;
-                case SpecialKind::cleanup: record = specials.make<CleanupSpecial>(); break;
+            case SpecialKind::tiny_block: record = specials.make<TinyBlockSpecial>(); break;
+            case SpecialKind::finalizer: record = specials.make<FinalizerSpecial>(); break;
+            case SpecialKind::weak_handle: record = specials.make<WeakHandleSpecial>(); break;
+            case SpecialKind::profile: record = specials.make<ProfileSpecial>(); break;
+            case SpecialKind::reachable: record = specials.make<ReachableSpecial>(); break;
+            case SpecialKind::pin_counter: record = specials.make<PinCounterSpecial>(); break;
+            case SpecialKind::cleanup: record = specials.make<CleanupSpecial>(); break;
             }
             const bool is_new = model.count(key) == 0 || kind == SpecialKind::cleanup;
             ASSERT_EQ(specials.add(*span, span->base + offset, record), is_new) << "seed " << seed;

@@ -13,9 +13,11 @@
 namespace cairn::heap {
 namespace {
 
-std::uintptr_t address_of(const void* object) { return reinterpret_cast<std::uintptr_t>(object); }
+std::uintptr_t address_of(const void* object) {
+    return reinterpret_cast<std::uintptr_t>(object);
+}
 
-// ---- tiny blocks, arithmetic alone: F§22.2 -----------------------------------------------------------------------
+// ---- tiny blocks, arithmetic alone: F§22.2 ------------------------------------------------------
 
 static_assert(TinyBlock::align_of(1) == 1 && TinyBlock::align_of(2) == 2 && TinyBlock::align_of(4) == 4);
 static_assert(TinyBlock::align_of(8) == 8 && TinyBlock::align_of(12) == 4 && TinyBlock::align_of(15) == 1);
@@ -44,7 +46,7 @@ TEST(TinyBlock, NoneHasNoRoom) {
     EXPECT_EQ(block.take(1), 0x100fu);
 }
 
-// ---- one cache ---------------------------------------------------------------------------------------------------
+// ---- one cache ----------------------------------------------------------------------------------
 
 class SweptCacheTest : public testing::Test {
 protected:
@@ -110,7 +112,7 @@ TEST_F(SweptCacheTest, EverySizeFitsAndIsAligned) {
             ASSERT_EQ(span->kind, kind);
             const std::uintptr_t slot = span->slot_address(span->slot_of(address_of(object)));
             ASSERT_LE(address_of(object) + bytes, slot + span->slot_bytes);
-            if (bytes >= 16) ASSERT_EQ(address_of(object) % 16, 0u) << bytes;
+            ASSERT_TRUE(bytes < 16 || address_of(object) % 16 == 0) << bytes;
             std::memset(object, 0xa5, bytes);
         }
     }
@@ -143,7 +145,8 @@ TEST_F(SweptCacheTest, RefillExchangesFullForFree) {
     EXPECT_EQ(span->sweep_generation.load(std::memory_order_relaxed), heap.generation() + 3);
     void* second = cache.allocate(4096, ObjectKind::noscan, false);
     EXPECT_EQ(address_of(second), address_of(first) + 4096);
-    EXPECT_EQ(cache.current(size_class_of(4096), ObjectKind::noscan), span) << "not before one more is asked for";
+    EXPECT_EQ(cache.current(size_class_of(4096), ObjectKind::noscan), span)
+        << "not before one more is asked for";
     (void)cache.allocate(4096, ObjectKind::noscan, false);
     EXPECT_NE(cache.current(size_class_of(4096), ObjectKind::noscan), span);
     EXPECT_EQ(span->sweep_generation.load(std::memory_order_relaxed), heap.generation());
@@ -215,89 +218,99 @@ TEST_F(SweptCacheTest, SampleRateZeroAndOne) {
     always.release_all();
 }
 
-TEST(SweptCacheOutOfMemory, ReturnsNullAndStaysUsable) {
-    SweptHeap& heap = SweptHeap::make();
+// ---- threads ------------------------------------------------------------------------------------
+
+// One thread's part: it allocates and drops, and looks at what it holds.
+class Mutator {
+public:
+    Mutator(SweptHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
+        cache.attach(heap.centrals, nullptr, seed);
+    }
+
+    // Needs: the world runs.
+    void work() {
+        cache.prepare_for_sweep();
+        for (int n = 0; n < 20; ++n) {
+            if (objects_.size() > 200 || (random_() % 3 == 0 && !objects_.empty())) drop();
+            else allocate();
+        }
+    }
+    void end() {
+        cache.prepare_for_sweep();
+        while (!objects_.empty()) drop();
+        cache.release_all();
+    }
+
     SweptCache cache;
-    cache.attach(heap.centrals, nullptr, 1);
-    void* object = cache.allocate(64, ObjectKind::noscan, true);
-    ASSERT_NE(object, nullptr);
-    cache.release_all();
-    EXPECT_NE(cache.allocate(64, ObjectKind::noscan, true), nullptr);
-    cache.release_all();
-}
 
-// ---- threads -----------------------------------------------------------------------------------------------------
-
-// Four threads allocate and drop while cycles pass; a lock for reading and writing plays the stopped world.
-TEST(SweptCacheThreads, KeepTheirObjectsThroughCycles) {
-    SweptHeap& heap = SweptHeap::make();
-    constexpr int threads = 4;
-    constexpr int rounds = base::sanitized_build ? 400 : 3000;
+private:
     struct Object {
         unsigned char* at;
         std::size_t bytes;
         unsigned char fill;
     };
-    std::shared_mutex world;
-    std::vector<std::unique_ptr<SweptCache>> caches;
-    for (int t = 0; t < threads; ++t) {
-        caches.push_back(std::make_unique<SweptCache>());
-        caches.back()->attach(heap.centrals, nullptr, static_cast<std::uint64_t>(t) + 1);
+
+    void allocate() {
+        const std::size_t bytes = 1 + random_() % (random_() % 8 == 0 ? 8000 : 200);
+        const auto kind = static_cast<ObjectKind>(1 + random_() % swept_kind_count);
+        auto* at = static_cast<unsigned char*>(cache.allocate(bytes, kind, true));
+        ASSERT_NE(at, nullptr);
+        for (std::size_t i = 0; i < bytes; ++i) ASSERT_EQ(at[i], 0);
+        const auto fill = static_cast<unsigned char>(random_() | 1);
+        std::memset(at, fill, bytes);
+        heap_.set_alive(at, true);
+        objects_.push_back({at, bytes, fill});
     }
-    std::vector<std::thread> running;
-    for (int t = 0; t < threads; ++t) {
-        running.emplace_back([&, t] {
-            SweptCache& cache = *caches[static_cast<std::size_t>(t)];
-            std::mt19937 random(static_cast<unsigned>(t));
-            std::vector<Object> objects;
+
+    void drop() {
+        std::swap(objects_[random_() % objects_.size()], objects_.back());
+        const Object object = objects_.back();
+        objects_.pop_back();
+        heap_.set_alive(object.at, false);
+        for (std::size_t i = 0; i < object.bytes; ++i) ASSERT_EQ(object.at[i], object.fill);
+    }
+
+    SweptHeap& heap_;
+    std::mt19937 random_;
+    std::vector<Object> objects_;
+};
+
+// Four threads through cycles; a lock for reading and writing plays the stopped world.
+TEST(SweptCacheThreads, KeepTheirObjectsThroughCycles) {
+    SweptHeap& heap = SweptHeap::make();
+    constexpr int rounds = base::sanitized_build ? 400 : 3000;
+    std::shared_mutex world;
+    std::vector<std::unique_ptr<Mutator>> mutators;
+    for (unsigned t = 0; t < 4; ++t) mutators.push_back(std::make_unique<Mutator>(heap, t + 1));
+    std::vector<std::thread> threads;
+    for (auto& mutator : mutators) {
+        threads.emplace_back([&] {
             for (int i = 0; i < rounds; ++i) {
                 std::shared_lock running_world(world);
-                cache.prepare_for_sweep();
-                for (int n = 0; n < 20; ++n) {
-                    if (objects.size() > 200 || (random() % 3 == 0 && !objects.empty())) {
-                        std::swap(objects[random() % objects.size()], objects.back());
-                        const Object object = objects.back();
-                        objects.pop_back();
-                        for (std::size_t k = 0; k < object.bytes; ++k) ASSERT_EQ(object.at[k], object.fill);
-                        heap.set_alive(object.at, false);
-                        continue;
-                    }
-                    const std::size_t bytes = 1 + random() % (random() % 8 == 0 ? 8000 : 200);
-                    const auto kind = static_cast<ObjectKind>(1 + random() % swept_kind_count);
-                    auto* at = static_cast<unsigned char*>(cache.allocate(bytes, kind, true));
-                    ASSERT_NE(at, nullptr);
-                    for (std::size_t k = 0; k < bytes; ++k) ASSERT_EQ(at[k], 0);
-                    const auto fill = static_cast<unsigned char>(random() | 1);
-                    std::memset(at, fill, bytes);
-                    heap.set_alive(at, true);
-                    objects.push_back({at, bytes, fill});
-                }
+                mutator->work();
             }
             std::shared_lock running_world(world);
-            cache.prepare_for_sweep();
-            for (const Object& object : objects) heap.set_alive(object.at, false);
-            cache.release_all();
+            mutator->end();
         });
     }
-    for (int cycle = 0; cycle < 30; ++cycle) {
+    const auto cycle = [&] {
+        for (auto& mutator : mutators) mutator->cache.prepare_for_sweep();
+        heap.sweep_all();
+        heap.begin_cycle();
+    };
+    for (int i = 0; i < 30; ++i) {
         {
             std::unique_lock stopped_world(world);
-            for (auto& cache : caches) cache->prepare_for_sweep();
-            heap.sweep_all();
-            heap.begin_cycle();
+            cycle();
         }
         while (true) {  // in the background
             std::shared_lock running_world(world);
             if (!heap.sweep_one()) break;
         }
     }
-    for (std::thread& thread : running) thread.join();
-    for (int cycle = 0; cycle < 2; ++cycle) {
-        for (auto& cache : caches) cache->prepare_for_sweep();
-        heap.sweep_all();
-        heap.begin_cycle();
-    }
-    for (auto& cache : caches) cache->prepare_for_sweep();
+    for (std::thread& thread : threads) thread.join();
+    cycle();
+    cycle();
     heap.sweep_all();
     EXPECT_EQ(heap.spans.in_use_bytes(), 0u) << "nothing is alive";
     heap.centrals.verify();

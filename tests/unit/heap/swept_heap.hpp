@@ -1,6 +1,8 @@
-// A heap of swept kinds with a stand-in for the collector: what is alive is a set of addresses the test keeps.
+// A heap of swept kinds with a stand-in for the collector: what is alive is a set of addresses the test
+// keeps.
 //
-// Hooks are plain functions, so one such heap is current at a time; its storage is kept for good, as a real one's.
+// Hooks are plain functions, so one such heap is current at a time; its storage is kept for good, as a real
+// one's.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -30,7 +32,8 @@ public:
     std::uint32_t generation() const { return spans.sweep_generation.load(std::memory_order_relaxed); }
     Central& central(unsigned size_class, ObjectKind kind) { return centrals.of(size_class, kind); }
 
-    // The collector's part at the end of marking: every swept span becomes unswept. Needs: all swept, caches flushed.
+    // The collector's part at the end of marking: every swept span becomes unswept. Needs: all swept, caches
+    // flushed.
     void begin_cycle() {
         for_each_central([](Central& central) { central.reset_unswept(); });
         spans.sweep_generation.store(generation() + 2, std::memory_order_relaxed);
@@ -51,14 +54,16 @@ public:
         return is_found;
     }
     void sweep_all() {
-        while (sweep_one()) {}
+        while (sweep_one()) {
+        }
     }
 
     template <class F>
     void for_each_central(F f) {
         for (std::size_t kind = 0; kind < swept_kind_count; ++kind)
             for (unsigned c = 0; c < size_class_count; ++c)
-                f(centrals.of(c, static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind)));
+                f(centrals.of(c,
+                              static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind)));
     }
 
     void set_alive(const void* object, bool is_alive) {
@@ -69,8 +74,8 @@ public:
 
     SpanAlloc spans;
     Centrals centrals;
-    std::mutex mutex;                  // of what follows
-    std::set<std::uintptr_t> alive;    // addresses of live objects; any inside a slot keeps the slot
+    std::mutex mutex;                // of what follows
+    std::set<std::uintptr_t> alive;  // addresses of live objects; any inside a slot keeps the slot
     std::uint64_t sweeps = 0;
     std::uint64_t freed_slots = 0;
     std::uint64_t freed_spans = 0;

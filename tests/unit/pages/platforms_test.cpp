@@ -49,6 +49,7 @@ TEST(Platforms, IndexReachesTheWholeAddressSpace) {
 TEST(Platforms, RecordsOfAnArenaHaveTheKnownSizes) {
     EXPECT_EQ(linux_amd64.arena_pages(), 8192U);
     EXPECT_EQ(linux_amd64.span_map_bytes(), 64 * kib);
+    EXPECT_EQ(linux_amd64.class_map_bytes(), 16 * kib);
     EXPECT_EQ(linux_amd64.page_bitmap_bytes(), kib);
     EXPECT_EQ(linux_amd64.pointer_bitmap_bytes(), 2048 * kib);
     const Platform& windows = *find_platform("windows/amd64");
