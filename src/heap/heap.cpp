@@ -52,6 +52,8 @@ bool Heap::initialize(const Settings& settings, const Hooks& hooks) {
     if (!spans_.initialize(settings.spans, hooks)) return false;
     arrays_.initialize(spans_.metadata());
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].initialize(c, spans_, arrays_, misuse_);
+    swept_centrals_.initialize(spans_);
+    swept_caches_.initialize(spans_.metadata());
     return true;
 }
 
@@ -114,7 +116,7 @@ bool Heap::grow_magazine(ThreadCache& cache, unsigned size_class) {
     BinHistory& history = cache.history[size_class];
     const std::size_t slot_bytes = size_classes[size_class].object_bytes;
     const bool goes_both_ways = history.has_refilled && history.has_overflowed;
-    const unsigned limit = goes_both_ways ? last_capacity(size_class)
+    const unsigned limit = goes_both_ways && !spans_.is_near_limit() ? last_capacity(size_class)
                                           : std::min(one_way_entries, last_capacity(size_class));
     const unsigned capacity =
         history.capacity == 0 ? first_capacity(size_class) : std::min(history.capacity * 2, limit);
@@ -162,7 +164,8 @@ void Heap::trim(ThreadCache& cache) {
 bool Heap::refill(ThreadCache& cache, unsigned size_class) {
     Bin& bin = cache.bins[size_class];
     BinHistory& history = cache.history[size_class];
-    history.is_idle = false;  // first: growing may trim the idle ones
+    if (spans_.is_near_limit()) defend_limit(cache);
+    history.is_idle = false;  // before growing, which may trim the idle ones
     if (history.capacity == 0 || history.has_refilled) (void)grow_magazine(cache, size_class);
     history.has_refilled = true;
     if (history.capacity == 0) return false;

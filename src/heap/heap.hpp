@@ -21,10 +21,12 @@
 #include <cstdint>
 
 #include "base/lock.hpp"
+#include "heap/central.hpp"
 #include "heap/explicit_central.hpp"
 #include "heap/misuse.hpp"
 #include "heap/pointer_arrays.hpp"
 #include "heap/span_alloc.hpp"
+#include "heap/swept_cache.hpp"
 #include "heap/thread_cache.hpp"
 
 namespace cairn::heap {
@@ -47,6 +49,10 @@ public:
     // all it holds goes back to the central lists and the page heap.
     [[nodiscard]] ThreadCache* attach();
     void detach(ThreadCache* cache);
+
+    // Takes an object of a kind the collector frees: tiny, small or large. `is_zeroed` asks for zeroed memory; typed objects
+    // always are. nullptr: out of memory. Needs: a cache of attach().
+    [[nodiscard]] void* allocate(ThreadCache& cache, std::size_t bytes, ObjectKind kind, bool is_zeroed);
 
     // Slow half of malloc for a small class: refills the magazine or handles the event. nullptr: out of memory.
     [[nodiscard]] void* allocate_slow(ThreadCache& cache, unsigned size_class, std::size_t request);
@@ -82,6 +88,7 @@ public:
     [[nodiscard]] std::uint64_t thread_count();
 
     SpanAlloc& spans() { return spans_; }
+    Centrals& swept_centrals() { return swept_centrals_; }
     const Misuse& misuse() const { return misuse_; }
     [[nodiscard]] std::uint64_t key() const { return key_; }
     [[nodiscard]] bool verifies_often() const { return verify_often_; }
@@ -107,15 +114,21 @@ private:
     [[nodiscard]] Span* take_parked(ThreadCache& cache, std::size_t pages);
     void park(ThreadCache& cache, Span* span);
     void drop_oldest_parked(ThreadCache& cache);
+    [[nodiscard]] bool give_swept_cache(ThreadCache& cache);
+    [[nodiscard]] void* allocate_large_swept(ThreadCache& cache, std::size_t bytes, ObjectKind kind, bool is_zeroed);
+    void drop_swept_cache(ThreadCache& cache);
     void add_totals(const ThreadCache& cache);
     void reclaim_orphans();
     void relieve(ThreadCache& cache);
+    void defend_limit(ThreadCache& cache);
 
     using Caches = base::List<ThreadCache, &ThreadCache::link>;
 
     SpanAlloc spans_;
     PointerArrays arrays_;
     std::array<ExplicitCentral, size_class_count> centrals_;
+    Centrals swept_centrals_;
+    pages::TypedPool<SweptCache> swept_caches_;
     Misuse misuse_;                       // [fixed]
     std::uint64_t key_ = 0;               // [fixed]
     bool verify_often_ = false;           // [fixed]
@@ -124,6 +137,7 @@ private:
     Caches spare_caches_;                 // [lock] of ended threads, empty, for the next ones
     Caches orphans_;                      // [lock] of threads that fork() did not copy
     std::atomic<bool> has_orphans_{false};  // [atomic]
+    std::atomic<std::uint64_t> defended_at_{0};  // [atomic] bytes in use when the limit was last defended
     std::array<Totals, size_class_count> ended_;  // [lock]
     LargeUsage ended_large_{};            // [lock]
 };

@@ -72,6 +72,18 @@ void Heap::relieve(ThreadCache& cache) {
     drain(true);
 }
 
+// Near the memory limit free slots in caches and depots are memory wasted: they go home each time the heap grew by a
+// sixty-fourth of the limit, so that it costs nothing while the heap stays.
+void Heap::defend_limit(ThreadCache& cache) {
+    const std::uint64_t in_use = spans_.in_use_bytes();
+    const std::uint64_t last = defended_at_.load(std::memory_order_relaxed);  // relaxed: a hint
+    const std::uint64_t step = spans_.memory_limit() / 64;
+    if (in_use < last + step && in_use + step > last) return;
+    defended_at_.store(in_use, std::memory_order_relaxed);  // relaxed: a hint
+    trim(cache);
+    drain(true);
+}
+
 void* Heap::allocate_large(ThreadCache& cache, std::size_t bytes, std::size_t alignment, bool& is_zeroed) {
     if (bytes > max_request_bytes || alignment > max_request_bytes) return nullptr;
     const std::size_t pages = std::max<std::size_t>(base::divide_up(bytes, page_bytes), 1);
@@ -143,6 +155,7 @@ void Heap::flush(ThreadCache& cache) {
     for (unsigned c = 1; c < size_class_count; ++c) cache.history[c].is_idle = true;
     trim(cache);
     while (cache.parked_count > 0) drop_oldest_parked(cache);
+    drop_swept_cache(cache);
     spans_.flush(cache.local);
 }
 
@@ -155,11 +168,13 @@ void Heap::lock_all() {
     caches_lock_.lock();
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].lock();
     arrays_.lock_all();
+    swept_caches_.lock();
     spans_.lock_all();
 }
 
 void Heap::unlock_all() {
     spans_.unlock_all();
+    swept_caches_.unlock();
     arrays_.unlock_all();
     for (unsigned c = size_class_count - 1; c >= 1; --c) centrals_[c].unlock();
     caches_lock_.unlock();
@@ -169,6 +184,8 @@ void Heap::reset_after_fork(ThreadCache* survivor) {
     caches_lock_.reset_after_fork();
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].reset_lock_after_fork();
     arrays_.reset_locks_after_fork();
+    swept_centrals_.reset_locks_after_fork();
+    swept_caches_.reset_lock_after_fork();
     spans_.reset_locks_after_fork();
     Caches alone;
     while (ThreadCache* cache = caches_.pop_front()) (cache == survivor ? alone : orphans_).push_back(cache);
@@ -233,6 +250,7 @@ std::uint64_t Heap::thread_count() {
 
 void Heap::verify() {
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].verify();
+    swept_centrals_.verify();
     spans_.verify();
 }
 

@@ -154,6 +154,8 @@ bool write_file(const char* path, const char* text, std::size_t bytes, bool appe
     return close(file) == 0 && is_written;
 }
 
+void keep_stderr() {}
+
 void write_stderr(const char* text, std::size_t bytes) {
     if (write(STDERR_FILENO, text, bytes) < 0) return;
 }

@@ -101,6 +101,8 @@ using raw::Call;
 namespace {
 
 constexpr int standard_error = 2;
+constexpr int first_kept_file = 200;           // out of the way of programs that count on low numbers
+constinit std::atomic<int> kept_stderr{-1};    // [atomic]
 constexpr int clock_monotonic = 1;
 constexpr int clock_thread_cpu = 3;
 constexpr int timer_absolute = 1;
@@ -254,7 +256,17 @@ bool write_file(const char* path, const char* text, std::size_t bytes, bool appe
     return !raw::is_error(raw::call(Call::close, file)) && is_written;
 }
 
-void write_stderr(const char* text, std::size_t bytes) { (void)raw::write_all(standard_error, text, bytes); }
+void keep_stderr() {
+    const long copy = raw::call(Call::fcntl, standard_error, F_DUPFD_CLOEXEC, first_kept_file);
+    // relaxed: a number that stands alone
+    if (!raw::is_error(copy)) kept_stderr.store(static_cast<int>(copy), std::memory_order_relaxed);
+}
+
+void write_stderr(const char* text, std::size_t bytes) {
+    if (raw::write_all(standard_error, text, bytes)) return;
+    const int kept = kept_stderr.load(std::memory_order_relaxed);  // relaxed: as in keep_stderr()
+    if (kept >= 0) (void)raw::write_all(kept, text, bytes);
+}
 
 const char* environment(const char* name) {
     if (environ != nullptr) {

@@ -21,6 +21,7 @@ enum class Call : long {
     close = SYS_close,
     exit = SYS_exit,
     exit_group = SYS_exit_group,
+    fcntl = SYS_fcntl,
     futex = SYS_futex,
     getpid = SYS_getpid,
     getrandom = SYS_getrandom,

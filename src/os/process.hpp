@@ -52,7 +52,9 @@ void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
 
 // Appends to an open file by path (create, truncate): for reports; false on error.
 [[nodiscard]] bool write_file(const char* path, const char* text, std::size_t bytes, bool append);
-// Writes to standard error.
+// Keeps a way to standard error for later: some programs close theirs before our report at exit.
+void keep_stderr();
+// Writes to standard error, or to what keep_stderr() kept when that is closed.
 void write_stderr(const char* text, std::size_t bytes);
 // Value of an environment variable, nullptr when unset; usable before libc's own start-up is complete.
 [[nodiscard]] const char* environment(const char* name);

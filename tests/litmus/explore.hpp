@@ -156,11 +156,12 @@ public:
         const auto [found, is_new] = ids_.try_emplace(offset, static_cast<std::uint32_t>(ids_.size()));
         const std::uint32_t id = found->second;
         if (id >= max_locations) std::abort();
+        append(id, 0, View{});  // what was there before: whoever can read it has not been told of the object
         View view{};
         if (current_ != nobody) view = threads_[current_].view;
-        view[id] = 0;
+        view[id] = 1;
         append(id, value, view);
-        if (current_ != nobody) threads_[current_].view[id] = 0;
+        if (current_ != nobody) threads_[current_].view[id] = 1;
         return id;
     }
 
@@ -173,6 +174,7 @@ public:
         std::uint32_t at = newest;
         if (!self.reads_newest && detours_ != 0) at -= choose(newest - self.view[id] + 1);
         if (at != newest) take_detour();
+        if (at == 0) fail("an object was read before it was made");
         self.reads_newest = false;
         read(self, id, at, order);
         log("load", id, history[at].value, at);

@@ -178,6 +178,8 @@ TEST_F(SpanSetLitmus, TwoPop) {
 
 TEST_F(SpanSetLitmus, BothDoBoth) {
     expect_right<2>("0", {"1o", "o"});
+    expect_right<2>("01", {"o", "o2o"});
+    expect_right<2>("01", {"2", "o"});
     expect_right<2>("", {"0o", "1o"});
     expect_right<2>("01o", {"2oo", "3oo"}, 3);
     expect_right<2>("", {"0o1o", "2o3o"}, 3);
@@ -186,6 +188,7 @@ TEST_F(SpanSetLitmus, BothDoBoth) {
 TEST_F(SpanSetLitmus, Three) {
     expect_right<2>("0", {"1", "2", "o"}, 4);
     expect_right<2>("012", {"o", "o", "o"});
+    expect_right<2>("01", {"o", "o2", "o"}, 4);
     expect_right<2>("", {"01", "2", "oo"}, 3);
 }
 
