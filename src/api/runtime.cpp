@@ -7,6 +7,9 @@
 #include "observe/report.hpp"
 #include "os/process.hpp"
 
+// glibc's free under its other name; absent elsewhere.
+extern "C" void __libc_free(void* address) __attribute__((weak));
+
 namespace cairn::api {
 
 constinit Runtime runtime;
@@ -34,8 +37,16 @@ void before_fork() { runtime.heap.lock_all(); }
 void after_fork_parent() { runtime.heap.unlock_all(); }
 void after_fork_child() { runtime.heap.reset_after_fork(thread_cache); }
 
+// A library loaded with RTLD_DEEPBIND calls libc's own malloc; what it hands out may be freed here.
+bool free_by_libc(void* address) {
+    if (__libc_free == nullptr || !os::is_block_of_break(reinterpret_cast<std::uintptr_t>(address))) return false;
+    __libc_free(address);
+    return true;
+}
+
 constexpr heap::Hooks make_hooks() {
     heap::Hooks hooks;
+    hooks.foreign = free_by_libc;
     hooks.freed = [] { runtime.background.start_if_needed(); };
     return hooks;
 }

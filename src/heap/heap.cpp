@@ -306,6 +306,7 @@ void Heap::explain_bad(Call call, std::uintptr_t address) const {
         last->kind == ObjectKind::explicit_free && call == Call::free) {
         return misuse_.double_free_large(address, last->bytes());
     }
+    if (call == Call::free && spans_.hooks().foreign(reinterpret_cast<void*>(address))) return;
     misuse_.foreign(call, address);
 }
 

@@ -1,4 +1,4 @@
-// The only road up: six questions the heap asks whoever runs it. No-ops by default, so the heap alone is a malloc.
+// The only road up: seven questions the heap asks whoever runs it. No-ops by default, so the heap alone is a malloc.
 //
 // The table is constant once set (api/runtime sets it before the first allocation; tests plug fakes). Called on
 // slow paths only, with the locks named at each.
@@ -24,6 +24,8 @@ struct Hooks {
     void (*sampled)(void* object, std::size_t slot_bytes) = [](void*, std::size_t) {};
     // Free memory that the OS still backs grew past what the heap should keep. No lock is held.
     void (*freed)() = [] {};
+    // free() was given an address that is none of ours: true when somebody else took it. No lock is held.
+    bool (*foreign)(void* address) = [](void*) { return false; };
     // The OS refused memory for `bytes`; true asks to try once more. No lock is held.
     bool (*out_of_memory)(std::size_t bytes) = [](std::size_t) { return false; };
 };

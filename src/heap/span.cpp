@@ -27,6 +27,7 @@ unsigned Span::next_free_index() {
         if (next % 64 == 0 && next != slots) refill_alloc_cache(next);
         return slot;
     }
+    free_index = slots;  // so that what alloc_cache says beyond the last slot is never believed
     return slots;
 }
 

@@ -226,6 +226,7 @@ void SpanAlloc::free(Span* span) {
 }
 
 bool SpanAlloc::has_excess() const {
+    if (is_near_limit() && backed_free_bytes() > excess_bytes) return true;
     return backed_free_bytes() > excess_bytes + in_use_bytes_.value() / 8;
 }
 

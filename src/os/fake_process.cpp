@@ -156,6 +156,8 @@ bool write_file(const char* path, const char* text, std::size_t bytes, bool appe
 
 void keep_stderr() {}
 
+bool is_block_of_break(std::uintptr_t) { return false; }
+
 void write_stderr(const char* text, std::size_t bytes) {
     if (write(STDERR_FILENO, text, bytes) < 0) return;
 }

@@ -17,6 +17,7 @@
 
 #include "base/os_calls.hpp"
 #include "os/linux_syscalls.hpp"
+#include "os/memory.hpp"
 #include "os/process.hpp"
 
 extern "C" char** environ;
@@ -226,6 +227,18 @@ bool is_on_current_stack(std::uintptr_t address) {
         bounds = own_stack(here);
     }
     return address >= bounds.low && address < bounds.high;
+}
+
+bool is_block_of_break(std::uintptr_t address) {
+    if (address % 16 != 0) return false;
+    const auto end = static_cast<std::uintptr_t>(raw::call(Call::brk, 0));
+    const StackBounds mapping = mapping_of(address);
+    const std::uintptr_t low = mapping.low + 16;
+    if (address < low || address >= end || mapping.high < end || mapping.high - end >= page_bytes()) return false;
+    // In front of a block stands its size: a multiple of 16 with flags below, of which two mean "elsewhere".
+    const std::size_t head = *reinterpret_cast<const std::size_t*>(address - sizeof(std::size_t));
+    const std::size_t bytes = head & ~std::size_t{15};
+    return (head & 14) == 0 && bytes >= 32 && bytes <= end - address + 16;
 }
 
 Residency residency() {

@@ -15,6 +15,7 @@
 namespace cairn::os::raw {
 
 enum class Call : long {
+    brk = SYS_brk,
     clock_gettime = SYS_clock_gettime,
     clock_nanosleep = SYS_clock_nanosleep,
     clone = SYS_clone,

@@ -11,7 +11,8 @@
 //
 // mapped_ready() counts ready bytes: it is what a memory limit is compared with. A `Stat` is a counter of
 // bytes for one purpose, given by the caller. All ranges are whole OS pages. No call touches errno, takes a
-// lock or allocates; each is safe in a signal handler. One file an OS; fake.cpp for tests aborts on an illegal move.
+// lock or allocates; each is safe in a signal handler. One file an OS; fake.cpp, for tests, aborts on an
+// illegal move.
 //
 // Source: Go runtime mem.go (BSD-3); facts F§1.
 // SPDX-License-Identifier: MIT
@@ -52,7 +53,7 @@ void used(void* start, std::size_t bytes, std::size_t prepared_bytes);
 void unused(void* start, std::size_t bytes);
 // ready → reserved: any access faults from now on.
 void fault(void* start, std::size_t bytes);
-// Whether pages that went through unused() read as zero when they are ready again: true where unused() drops them.
+// Whether pages that went through unused() read as zero when they are ready again.
 #if defined(__linux__)
 inline constexpr bool unused_reads_zero = true;
 #else

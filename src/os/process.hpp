@@ -1,4 +1,4 @@
-// What else the heap asks of an OS: identity, clock, the calling thread's stack, a background thread, start-up facts.
+// What else the heap asks of an OS: identity, clock, stacks, a background thread, start-up facts.
 //
 // No call touches errno or allocates through malloc unless it says so.
 // SPDX-License-Identifier: MIT
@@ -29,6 +29,10 @@ struct StackBounds {
 // True when `address` lies in the stack that the caller runs on. Cost: reads /proc on the error path only.
 [[nodiscard]] bool is_on_current_stack(std::uintptr_t address);
 
+// True when `address` looks like a block that libc's own malloc took from the program break: the break is nobody else's
+// while its malloc is replaced. Cost: reads /proc, on the error path only.
+[[nodiscard]] bool is_block_of_break(std::uintptr_t address);
+
 // Resident bytes of this process (0 when unknown) and its peak. Cost: one /proc read.
 struct Residency {
     std::uint64_t now_bytes;
@@ -36,8 +40,8 @@ struct Residency {
 };
 [[nodiscard]] Residency residency();
 
-// Starts `entry(argument)` on a thread of its own that the C library does not know: all signals blocked, own
-// small stack, no thread-local storage but a blank block. `entry` may use only raw OS calls of this floor.
+// Starts `entry(argument)` on a thread of its own that the C library does not know: all signals blocked, its
+// own small stack, no thread-local storage but a blank block. `entry` may use only raw OS calls of this floor.
 // It does not make the program "multithreaded" in libc's eyes. When it returns the thread ends and everything it
 // had is reusable by the next spawn. At most one at a time: returns false when one runs or the OS refuses.
 // After fork the child has none (the state lives in memory wiped on fork).

@@ -5,6 +5,7 @@
 // program as well.
 // run: timeout=60
 // run: timeout=60 args=deepbind
+// run: timeout=60 args=crossing
 // run: timeout=60 args=threads
 // SPDX-License-Identifier: MIT
 #include "check.h"

@@ -293,8 +293,8 @@ private:
         return count;
     }
 
-    // Follows the choices of the trail, then takes the first side of each new one. Returns: interleavings from
-    // here.
+    // Follows the choices of the trail, then takes the first side of each new one.
+    // Returns: how many interleavings this run stands for.
     double run() {
         const unsigned count = begin_run();
         unsigned last = nobody;

@@ -4,6 +4,9 @@
 // Blocks have two entries and the first spine one, so that recycling and growing happen within three pushes.
 // Each span is an Atomic that its pusher fills before the push, relaxed: whoever pops it must find it filled,
 // or the push did not publish it. The self-tests break the atomics on purpose and expect to hear of it.
+//
+// The scenarios are chosen so that each memory order of span_set.hpp, made relaxed, is caught by one of them;
+// but for that of a successful exchange in the pool's allocate(), which its comment explains.
 // SPDX-License-Identifier: MIT
 #include "litmus/explore.hpp"
 

@@ -1,11 +1,12 @@
 // A heap alone, with the front end's short paths before it: what a test calls where a program calls malloc.
 //
-// The steps are those of api/malloc.cpp, over any cache, so that a test may be several threads at once. Memory
-// a heap took from the OS is never unmapped, as in a program; only its record goes.
+// The steps are those of api/malloc.cpp, over any cache, so that a test may be several threads at once. A heap
+// never unmaps its memory; the fixtures do it for linear ones, of which a process has room for few.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <memory>
@@ -96,19 +97,27 @@ private:
     std::unique_ptr<Heap> heap_ = std::make_unique<Heap>();
 };
 
+// Unmaps a linear heap, which nobody uses again.
+inline void unmap_linear(const SpanAlloc& spans) {
+    if (spans.addresses().model() != pages::LayoutModel::linear) return;
+    constexpr std::size_t before = pages::LinearLayout::spans_bytes + pages::LinearLayout::bitmap_bytes;
+    spans.addresses().for_each_arena([](const pages::PageTables& tables) {
+        if (!tables) return;
+        EXPECT_EQ(munmap(reinterpret_cast<void*>(tables.base - before), pages::LinearLayout::total_bytes), 0);
+    });
+}
+
 // A heap and two caches, on the layout that is the parameter.
 class HeapOnLayout : public testing::TestWithParam<pages::LayoutModel> {
 public:
     void SetUp() override { start({}); }
+    void TearDown() override { unmap_linear(heap->spans()); }
 
     void start(Heap::Settings settings, const Hooks& hooks = MallocHeap::no_hooks) {
         settings.spans.layout = GetParam();
+        unmap_linear(heap->spans());
         heap = MallocHeap();
-        if (!heap.start(settings, hooks)) {
-            // Sanitizers leave too little address space for a second heap of 528.5 GiB.
-            if (base::sanitized_build && GetParam() == pages::LayoutModel::linear) GTEST_SKIP();
-            FAIL() << heap->spans().addresses().failure_text();
-        }
+        ASSERT_TRUE(heap.start(settings, hooks)) << heap->spans().addresses().failure_text();
         cache = heap->attach();
         other = heap->attach();
         ASSERT_TRUE(cache != nullptr && other != nullptr);
