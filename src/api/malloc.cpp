@@ -77,14 +77,9 @@ void report_before_start(Call call, void* address) {
 }
 
 [[gnu::always_inline]] inline void free_inline(void* address) {
-    if (const pages::ArenaRecord* record =
-            runtime.heap.spans().addresses().record_of(reinterpret_cast<std::uintptr_t>(address))) [[likely]] {
-        const std::size_t page =
-            reinterpret_cast<std::uintptr_t>(address) / base::page_bytes % pages::arena_pages;
-        // relaxed: an address the program owns has had its entry since before it was handed out
-        const std::uint32_t entry = record->page_entry[page].load(std::memory_order_relaxed);
-        if (entry != 0 && thread_cache->try_free(address, entry)) [[likely]] return;
-    }
+    const std::uint32_t entry =
+        runtime.heap.spans().addresses().near_entry(reinterpret_cast<std::uintptr_t>(address));
+    if (entry != 0 && thread_cache->try_free(address, entry)) [[likely]] return;
     free_slow(address);
 }
 

@@ -58,6 +58,7 @@ bool read_layout(std::string_view value, Options& into) {
 
 bool read_report(std::string_view value, Options& into) {
     const std::size_t colon = value.find(':');
+    if (colon != std::string_view::npos && colon + 1 == value.size()) return false;
     const std::string_view format = value.substr(0, colon);
     if (format == "text" || format == "1") into.report = ReportFormat::text;
     else if (format == "json") into.report = ReportFormat::json;
@@ -65,7 +66,7 @@ bool read_report(std::string_view value, Options& into) {
     else return false;
     // The value is the end of the environment's own string, so what follows the colon is terminated too.
     if (colon != std::string_view::npos) into.report_file = value.data() + colon + 1;
-    return colon == std::string_view::npos || value.size() > colon + 1;
+    return true;
 }
 
 bool read_report_pid(std::string_view value, Options& into) {

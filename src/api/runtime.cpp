@@ -23,9 +23,10 @@ constinit heap::ThreadCache retired_cache;
 constinit pthread_key_t exit_key = 0;
 constinit std::atomic<bool> has_exit_key{false};
 
-// libc runs key destructors in up to four rounds while they re-arm; ours waits for the last one, so that other
-// libraries' destructors still find a cache.
-constexpr std::uintptr_t last_round = 4;
+// libc runs key destructors in up to four rounds while they re-arm; ours waits for the second, so that other libraries'
+// destructors still find a cache. Not for the last: a thread whose first allocation is in a destructor of the first
+// or second round would have too few left, and keep its cache for ever.
+constexpr std::uintptr_t last_round = 2;
 
 void on_thread_exit(void* round) {
     const auto number = reinterpret_cast<std::uintptr_t>(round);
@@ -108,8 +109,10 @@ void Runtime::retire_thread() {
 }
 
 void Runtime::report_if_asked() {
-    if (!is_started() || options.report == ReportFormat::none) return;
+    if (!is_started()) options = read_options();  // a program that never allocated may still have been asked
+    if (options.report == ReportFormat::none) return;
     if (options.report_pid != 0 && options.report_pid != os::process_id()) return;
+    if (!ensure_started()) return;
     const auto format = options.report == ReportFormat::json ? observe::ReportFormat::json : observe::ReportFormat::text;
     observe::write_report(heap, os::monotonic_ns() - start_ns, format, options.report_file);
 }

@@ -20,6 +20,7 @@ template <class Node, ListLink<Node> Node::* link>
 class List {
 public:
     [[nodiscard]] Node* first() const { return first_; }
+    [[nodiscard]] Node* last() const { return last_; }
     [[nodiscard]] bool is_empty() const { return first_ == nullptr; }
     [[nodiscard]] std::size_t count() const { return count_; }
     [[nodiscard]] static Node* next(const Node* node) { return (node->*link).next; }

@@ -12,12 +12,32 @@ namespace {
 
 constexpr std::uint64_t look_ns = 250'000'000;        // between looks while nothing is due
 constexpr std::uint64_t patience_ns = 5'000'000'000;  // without work before the thread ends
+constexpr std::uint64_t retry_ns = 1'000'000'000;     // after the OS refused a thread
+constexpr std::uint64_t unattended_bytes = std::uint64_t{16} << 20;  // free pages that may stay when there is no thread
+constexpr unsigned ending_yields = 1000;              // far more than a thread needs from its last look to its exit
 
 }  // namespace
 
 void Background::start_if_needed() {
-    if (os::is_background_running()) return;
-    (void)os::spawn_background(&Background::run, this);
+    // seq_cst: what was freed is visible before is_ending_ is read; pairs with the store in loop(), so that either the
+    // thread sees the pages or this sees that it ends
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (unsigned i = 0; os::is_background_running(); ++i) {
+        if (!is_ending_.load(std::memory_order_relaxed) || i == ending_yields) return;  // relaxed: ordered by the fence
+        os::yield_cpu();
+    }
+    const std::uint64_t retry_at_ns = retry_at_ns_.load(std::memory_order_relaxed);  // relaxed: a time, alone
+    if (retry_at_ns == 0 || os::monotonic_ns() >= retry_at_ns) {
+        for (unsigned i = 0; i < 2; ++i) {
+            if (os::spawn_background(&Background::run, this) || os::is_background_running()) return;
+            os::yield_cpu();  // false also where another thread is at it
+        }
+        retry_at_ns_.store(os::monotonic_ns() + retry_ns, std::memory_order_relaxed);  // relaxed: as above
+    }
+    // No thread to be had (RLIMIT_NPROC, seccomp): whoever frees returns half of the free pages once they outweigh the
+    // used ones.
+    const std::uint64_t free_bytes = heap_->spans().backed_free_bytes();
+    if (free_bytes > heap_->spans().in_use_bytes() + unattended_bytes) (void)heap_->spans().scavenge(free_bytes / 2, true);
 }
 
 void Background::run(void* self) {
@@ -63,6 +83,7 @@ void Background::trace(std::uint64_t released_bytes) const {
 }
 
 void Background::loop() {
+    is_ending_.store(false, std::memory_order_relaxed);  // relaxed: a freer that reads the old value only waits
     std::uint64_t last_work_ns = os::monotonic_ns();
     std::uint64_t last_drain_ns = last_work_ns;
     last_batch_end_ns_ = last_work_ns;
@@ -80,7 +101,12 @@ void Background::loop() {
             continue;
         }
         pacer_.rest();
-        if (now_ns - last_work_ns > patience_ns && !heap_->spans().has_excess()) return;
+        if (now_ns - last_work_ns > patience_ns && !heap_->spans().has_excess()) {
+            is_ending_.store(true, std::memory_order_seq_cst);    // seq_cst: before the last look; see start_if_needed()
+            std::atomic_thread_fence(std::memory_order_seq_cst);  // seq_cst: as above
+            if (!heap_->spans().has_excess()) return;
+            is_ending_.store(false, std::memory_order_relaxed);  // relaxed: a freer that reads the old value only waits
+        }
         os::background_sleep(look_ns);
     }
 }

@@ -10,6 +10,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "heap/heap.hpp"
@@ -25,7 +26,8 @@ public:
         traces_ = traces;
     }
 
-    // Starts the thread unless it runs. Cost: a load when it runs. Any thread, no lock held.
+    // Starts the thread unless it runs; where the OS refuses one, does a little of its work instead. Cost: a fence and a
+    // few loads when it runs. Any thread, no lock held.
     void start_if_needed();
 
 private:
@@ -40,6 +42,8 @@ private:
     pages::RetainGoal goal_;            // [owner] the background thread
     pages::ScavengePacer pacer_;        // [owner]
     std::uint64_t last_batch_end_ns_ = 0;  // [owner]
+    std::atomic<bool> is_ending_{false};   // [atomic] the thread had nothing to do at its last look
+    std::atomic<std::uint64_t> retry_at_ns_{0};  // [atomic] no new try before; 0 until the OS first refuses a thread
 };
 
 }  // namespace cairn::heap

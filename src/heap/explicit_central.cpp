@@ -73,23 +73,19 @@ bool ExplicitCentral::make_room_locked(unsigned count) {
     return true;
 }
 
-Span* ExplicitCentral::send_home_locked(void* const* slots, unsigned count, bool keep_one) {
+Span* ExplicitCentral::send_home_locked(void* const* slots, unsigned count, bool keep_one, Wrong& wrong) {
     Span* emptied = nullptr;
     for (unsigned i = 0; i < count; ++i) {
         const auto address = reinterpret_cast<std::uintptr_t>(slots[i]);
         Span* span = spans_->span_of(address);
         if (span == nullptr || span->kind != ObjectKind::explicit_free || span->size_class != size_class_) {
-            misuse_->double_free_small(address, size_classes[size_class_].object_bytes);
+            wrong.add(address, true);
             continue;
         }
-        switch (span->return_slot(address)) {
-            case Span::Returned::ok: break;
-            case Span::Returned::already_free:
-                misuse_->double_free_small(address, span->slot_bytes);
-                continue;
-            case Span::Returned::not_a_slot:
-                misuse_->interior(Call::free, address, span->slot_address(span->slot_of(address)), span->slot_bytes);
-                continue;
+        const Span::Returned returned = span->return_slot(address);
+        if (returned != Span::Returned::ok) {
+            wrong.add(address, returned == Span::Returned::already_free);
+            continue;
         }
         --slots_out_;
         if (!span->link.is_listed) partial_.push_front(span);
@@ -103,6 +99,16 @@ Span* ExplicitCentral::send_home_locked(void* const* slots, unsigned count, bool
     return emptied;
 }
 
+void ExplicitCentral::report(const Wrong& wrong) const {
+    const std::size_t slot_bytes = size_classes[size_class_].object_bytes;
+    for (unsigned i = 0; i < wrong.count; ++i) {
+        const std::uintptr_t address = wrong.addresses[i];
+        const Span* span = spans_->span_of(address);
+        if (wrong.is_double[i] || span == nullptr) misuse_->double_free_small(address, slot_bytes);
+        else misuse_->interior(Call::free, address, span->slot_address(span->slot_of(address)), slot_bytes);
+    }
+}
+
 void ExplicitCentral::free_chain(Span* chain) {
     while (chain != nullptr) {
         Span* next = chain->link.next;
@@ -114,6 +120,7 @@ void ExplicitCentral::free_chain(Span* chain) {
 
 void ExplicitCentral::put(void* const* slots, unsigned count) {
     Span* emptied = nullptr;
+    Wrong wrong;
     {
         Guard guard(lock_);
         if (make_room_locked(count)) {
@@ -121,35 +128,36 @@ void ExplicitCentral::put(void* const* slots, unsigned count) {
             depot_count_ += count;
             return;
         }
-        emptied = send_home_locked(slots, count, true);
+        emptied = send_home_locked(slots, count, true, wrong);
     }
+    report(wrong);
     free_chain(emptied);
 }
 
 unsigned ExplicitCentral::drain(bool all) {
     Span* emptied = nullptr;
+    Wrong wrong;
     unsigned sent = 0;
     {
         Guard guard(lock_);
         // The oldest entries are at the bottom; what was never needed since the last drain goes.
         sent = all ? depot_count_ : depot_low_;
         if (sent > 0) {
-            emptied = send_home_locked(depot_, sent, false);
+            emptied = send_home_locked(depot_, sent, false, wrong);
             depot_count_ -= sent;
             std::memmove(depot_, depot_ + sent, depot_count_ * sizeof(void*));
         }
         depot_low_ = depot_count_;
-        Span* next = nullptr;
-        for (Span* span = partial_.first(); span != nullptr && partial_.count() > 0; span = next) {
-            next = Partial::next(span);
-            if (span->alloc_count != 0) continue;  // only the one kept in reserve can be empty
-            partial_.remove(span);
+        // The one kept in reserve was alone when it became empty, and others are listed before it.
+        Span* const reserve = partial_.last();
+        if (reserve != nullptr && reserve->alloc_count == 0) {
+            partial_.remove(reserve);
             --spans_count_;
-            span->link.next = emptied;
-            emptied = span;
-            break;
+            reserve->link.next = emptied;
+            emptied = reserve;
         }
     }
+    report(wrong);
     free_chain(emptied);
     return sent;
 }

@@ -59,8 +59,21 @@ private:
 
     unsigned take_from_spans_locked(void** out, unsigned want);
     [[nodiscard]] bool make_room_locked(unsigned count);
+    // What a batch held that is not ours to take: told when the lock is free, since a handler of SIGABRT may allocate.
+    struct Wrong {
+        static constexpr unsigned capacity = 8;
+        std::uintptr_t addresses[capacity];
+        bool is_double[capacity];
+        unsigned count = 0;
+        void add(std::uintptr_t address, bool is_double_free) {
+            if (count == capacity) return;
+            addresses[count] = address;
+            is_double[count++] = is_double_free;
+        }
+    };
     // Returns the chain (through link.next) of spans that became empty and were unlisted.
-    Span* send_home_locked(void* const* slots, unsigned count, bool keep_one);
+    Span* send_home_locked(void* const* slots, unsigned count, bool keep_one, Wrong& wrong);
+    void report(const Wrong& wrong) const;
     void free_chain(Span* chain);
 
     base::RankedLock<base::Rank::central> lock_;

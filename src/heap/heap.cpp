@@ -43,12 +43,15 @@ constexpr unsigned array_entries(unsigned capacity) {
     return std::max(std::bit_ceil(capacity), PointerArrays::min_entries);
 }
 
+// For a child of fork(), which finds this thread's cache as it was between two stores.
+void compiler_barrier() { asm volatile("" ::: "memory"); }
+
 }  // namespace
 
 bool Heap::initialize(const Settings& settings, const Hooks& hooks) {
     misuse_.is_fatal = settings.misuse_is_fatal;
     verify_often_ = settings.verify_often;
-    key_ = os::random_word() | 1;  // never 0: fresh and wiped slots hold 0
+    key_ = (os::random_word() & ~std::uint64_t{0xff}) | ThreadCache::key_byte;
     if (!spans_.initialize(settings.spans, hooks)) return false;
     arrays_.initialize(spans_.metadata());
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].initialize(c, spans_, arrays_, misuse_);
@@ -98,12 +101,11 @@ void Heap::send_oldest(ThreadCache& cache, unsigned size_class, unsigned count) 
         void* piece[piece_entries];
         const unsigned n = std::min(count, piece_entries);
         std::memcpy(piece, bin.base, n * sizeof(void*));
-        // A child of fork() may find this thread anywhere here: it must see each slot once or not at all.
         void** const top = bin.top;
         bin.top = bin.base;
-        asm volatile("" ::: "memory");
+        compiler_barrier();
         std::memmove(bin.base, bin.base + n, static_cast<std::size_t>(top - bin.base - n) * sizeof(void*));
-        asm volatile("" ::: "memory");
+        compiler_barrier();
         bin.top = top - n;
         cache.history[size_class].sent += n;
         centrals_[size_class].put(piece, n);
@@ -127,16 +129,19 @@ bool Heap::grow_magazine(ThreadCache& cache, unsigned size_class) {
         trim(cache);
         if (cache.magazine_bytes + more_bytes > budget) return false;
     }
-    if (history.capacity == 0 || array_entries(capacity) != array_entries(history.capacity)) {
+    const unsigned old_capacity = history.capacity;
+    if (old_capacity == 0 || array_entries(capacity) != array_entries(old_capacity)) {
         void** array = arrays_.allocate(array_entries(capacity));
         if (array == nullptr) return false;
-        const std::size_t count = cache.count_of(size_class);
+        const auto count = static_cast<std::size_t>(cache.count_of(size_class));
         void** const old = bin.base;
         if (count > 0) std::memcpy(array, old, count * sizeof(void*));
-        bin.top = bin.base = array;  // in this order for a child of fork(): empty, then full
-        asm volatile("" ::: "memory");
+        history.capacity = 0;  // while base and top do not fit together
+        compiler_barrier();
+        bin.base = array;
         bin.top = array + count;
-        if (history.capacity != 0) arrays_.free(old, array_entries(history.capacity));
+        compiler_barrier();
+        if (old_capacity != 0) arrays_.free(old, array_entries(old_capacity));
     }
     bin.end = bin.base + capacity;
     history.capacity = capacity;
@@ -152,10 +157,12 @@ void Heap::trim(ThreadCache& cache) {
             send_oldest(cache, c, static_cast<unsigned>(cache.count_of(c)));
             Bin& bin = cache.bins[c];
             void** const array = bin.base;
-            bin.top = bin.base = bin.end = nullptr;
-            arrays_.free(array, array_entries(history.capacity));
-            cache.magazine_bytes -= history.capacity * size_classes[c].object_bytes;
+            const unsigned capacity = history.capacity;
             history.capacity = 0;
+            compiler_barrier();
+            bin.top = bin.base = bin.end = nullptr;
+            arrays_.free(array, array_entries(capacity));
+            cache.magazine_bytes -= capacity * size_classes[c].object_bytes;
         }
         history.is_idle = true;
     }
@@ -174,7 +181,7 @@ bool Heap::refill(ThreadCache& cache, unsigned size_class) {
     const unsigned want = std::max(history.capacity / 2, 1u);
     const unsigned taken = centrals_[size_class].take(bin.base, want, &cache.local);
     history.taken += taken;
-    asm volatile("" ::: "memory");
+    compiler_barrier();
     bin.top = bin.base + taken;
     return taken != 0;
 }
@@ -211,8 +218,8 @@ void* Heap::allocate_slow(ThreadCache& cache, unsigned size_class, std::size_t r
 
 void Heap::free_small(ThreadCache& cache, void* slot, std::uint32_t entry) {
     const auto address = reinterpret_cast<std::uintptr_t>(slot);
-    const unsigned size_class = entry & 0xff;
-    const std::uint32_t offset = (entry >> 8) << base::page_shift | (address & (page_bytes - 1));
+    const unsigned size_class = pages::entry_class(entry);
+    const std::uint32_t offset = pages::entry_offset(entry, address);
     const SizeClass& row = size_classes[size_class];
     const std::uint32_t index = object_index(size_class, offset);
     if (index >= row.objects || index * row.object_bytes != offset) {
@@ -247,9 +254,7 @@ void Heap::free_small(ThreadCache& cache, void* slot, std::uint32_t entry) {
             return;
         }
     }
-    *bin.top = slot;
-    asm volatile("" ::: "memory");
-    ++bin.top;
+    ThreadCache::push(bin, slot);
 }
 
 bool Heap::is_cached(ThreadCache& cache, void* slot, unsigned size_class) {
@@ -260,8 +265,8 @@ bool Heap::is_cached(ThreadCache& cache, void* slot, unsigned size_class) {
     if (centrals_[size_class].holds(slot)) return true;
     Guard guard(caches_lock_);
     for (ThreadCache* other = caches_.first(); other != nullptr; other = Caches::next(other)) {
-        // Racy by nature: its owner may be at work. The arrays are never unmapped, and a stale answer needs the program
-        // to free one object from two threads at once.
+        // Racy by nature: its owner may be at work. The arrays are never unmapped, and a stale answer needs the
+        // program to free one object from two threads at once.
         void** const base = __atomic_load_n(&other->bins[size_class].base, __ATOMIC_RELAXED);
         void** const top = __atomic_load_n(&other->bins[size_class].top, __ATOMIC_RELAXED);
         if (top < base || top - base > last_magazine_entries) continue;

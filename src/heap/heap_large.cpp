@@ -121,8 +121,8 @@ void Heap::free_large(ThreadCache& cache, Span* span) {
 std::size_t Heap::usable_size(ThreadCache& cache, void* address, Call call) {
     const auto start = reinterpret_cast<std::uintptr_t>(address);
     if (const std::uint16_t entry = spans_.addresses().page_entry(start); entry != 0) {
-        const unsigned size_class = entry & 0xff;
-        const std::uint32_t offset = static_cast<std::uint32_t>(entry >> 8) << base::page_shift | (start & (page_bytes - 1));
+        const unsigned size_class = pages::entry_class(entry);
+        const std::uint32_t offset = pages::entry_offset(entry, start);
         const SizeClass& row = size_classes[size_class];
         const std::uint32_t index = object_index(size_class, offset);
         if (index >= row.objects || index * row.object_bytes != offset) {
@@ -193,6 +193,25 @@ void Heap::reset_after_fork(ThreadCache* survivor) {
     has_orphans_.store(!orphans_.is_empty(), std::memory_order_relaxed);  // relaxed: the child has one thread
 }
 
+// fork() may have stopped a thread between two stores of its cache. What then contradicts itself is left out: lost to the
+// child, never in it twice. Bins keep their own order of stores (thread_cache.hpp).
+static void repair(ThreadCache& cache) {
+    unsigned kept = 0;
+    cache.parked_pages = 0;
+    for (unsigned i = 0; i < std::min(cache.parked_count, ThreadCache::parked_limit); ++i) {
+        Span* span = cache.parked[i];
+        // relaxed: the child has no other thread that knows the span
+        bool is_whole = span != nullptr && span->is_alive() && span->is_parked.load(std::memory_order_relaxed);
+        for (unsigned j = 0; j < kept; ++j) is_whole &= cache.parked[j] != span;
+        if (!is_whole) continue;
+        cache.parked[kept++] = span;
+        cache.parked_pages += span->pages;
+    }
+    cache.parked_count = kept;
+    const pages::PageCache local = cache.local.pages;
+    cache.local.pages = {local.base(), local.free_mask(), local.scavenged_mask() & local.free_mask()};
+}
+
 // The caches of threads that fork() did not copy: their slots come home at the first slow path, so that a child that
 // only execs never pays for it.
 void Heap::reclaim_orphans() {
@@ -206,6 +225,7 @@ void Heap::reclaim_orphans() {
         for (ThreadCache* cache = orphans.first(); cache != nullptr; cache = Caches::next(cache)) add_totals(*cache);
     }
     while (ThreadCache* cache = orphans.pop_front()) {
+        repair(*cache);
         flush(*cache);
         Guard guard(caches_lock_);
         new (cache) ThreadCache;
@@ -235,10 +255,12 @@ Heap::ClassUsage Heap::usage_of(unsigned size_class) {
 Heap::LargeUsage Heap::large_usage() {
     Guard guard(caches_lock_);
     LargeUsage usage = ended_large_;
-    for (ThreadCache* cache = caches_.first(); cache != nullptr; cache = Caches::next(cache)) {
-        usage.allocations += cache->large_allocations;
-        usage.frees += cache->large_frees;
-        usage.bytes += cache->large_bytes;
+    for (Caches* list : {&caches_, &orphans_}) {
+        for (ThreadCache* cache = list->first(); cache != nullptr; cache = Caches::next(cache)) {
+            usage.allocations += cache->large_allocations;
+            usage.frees += cache->large_frees;
+            usage.bytes += cache->large_bytes;
+        }
     }
     return usage;
 }

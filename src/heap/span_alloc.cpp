@@ -238,9 +238,12 @@ bool SpanAlloc::try_resize(Span* span, std::size_t pages) {
         span->slot_bytes = span->bytes();
         span->limit = span->end();
         in_use_bytes_.subtract((old_pages - pages) * page_bytes);
-        Guard guard(lock_);
-        pages_.free(span->end(), old_pages - pages);
-        publish_counts_locked();
+        {
+            Guard guard(lock_);
+            pages_.free(span->end(), old_pages - pages);
+            publish_counts_locked();
+        }
+        if (has_excess()) hooks_->freed();
         return true;
     }
     const std::size_t more = pages - old_pages;
@@ -295,7 +298,7 @@ std::uint64_t SpanAlloc::backed_free_bytes() const {
 
 bool SpanAlloc::is_near_limit() const {
     return settings_.memory_limit != UINT64_MAX &&
-           os::mapped_ready() > settings_.memory_limit / 100 * near_limit_percent;
+           os::mapped_ready() - addresses_.untouched_index_bytes() > settings_.memory_limit / 100 * near_limit_percent;
 }
 
 SpanAlloc::Usage SpanAlloc::usage() const {

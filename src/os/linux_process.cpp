@@ -282,6 +282,7 @@ void write_stderr(const char* text, std::size_t bytes) {
 }
 
 const char* environment(const char* name) {
+    if (getauxval(AT_SECURE) != 0) return nullptr;  // a set-uid program must not write files its caller names
     if (environ != nullptr) {
         for (char** entry = environ; *entry != nullptr; ++entry) {
             if (const char* value = value_of(*entry, name)) return value;

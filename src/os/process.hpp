@@ -60,7 +60,7 @@ void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
 void keep_stderr();
 // Writes to standard error, or to what keep_stderr() kept when that is closed.
 void write_stderr(const char* text, std::size_t bytes);
-// Value of an environment variable, nullptr when unset; usable before libc's own start-up is complete.
+// Value of an environment variable, nullptr when unset or in a set-uid program; usable before libc's own start-up is complete.
 [[nodiscard]] const char* environment(const char* name);
 // Name of the running program (argv[0]'s last part, or /proc/self/comm), into `out`.
 void program_name(char* out, std::size_t capacity);

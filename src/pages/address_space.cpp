@@ -40,7 +40,11 @@ bool claim_part(std::atomic<std::uintptr_t>& reached, std::uintptr_t begin, std:
 
 bool AddressSpace::initialize(LayoutModel model, Metadata& metadata) {
     model_ = model;
-    return is_sparse() ? sparse_.initialize(metadata) : linear_.initialize(metadata);
+    if (is_sparse()) return sparse_.initialize(metadata);
+    if (!linear_.initialize(metadata)) return false;
+    const PageTables all = linear_.tables(linear_.arena_base());
+    near_.view(all.page_entry, all.base, all.page_of(all.end));
+    return true;
 }
 
 std::string_view AddressSpace::failure_text() const {
@@ -64,7 +68,10 @@ AddressSpace::Grown AddressSpace::grow(std::size_t pages, Grown& leftover) {
     leftover = {};
     if (pages == 0 || pages > running_platform.reach_bytes() / base::page_bytes) return {};
     const std::size_t bytes = base::align_up(pages, base::chunk_pages) * base::page_bytes;
-    return is_sparse() ? grow_in(sparse_, bytes, leftover) : grow_in(linear_, bytes, leftover);
+    if (!is_sparse()) return grow_in(linear_, bytes, leftover);
+    const Grown grown = grow_in(sparse_, bytes, leftover);
+    if (grown.bytes != 0) near_.start(base::align_down(grown.base, arena_bytes));
+    return grown;
 }
 
 template <class Layout>
@@ -137,13 +144,13 @@ void AddressSpace::set_span(std::uintptr_t base, std::size_t pages, heap::Span* 
 }
 
 void AddressSpace::set_entries(std::uintptr_t base, std::size_t pages, unsigned size_class) {
-    CAIRN_ASSERT(size_class <= 0xff && (size_class == 0 || pages <= 0x100));
+    CAIRN_ASSERT(size_class == 0 || pages <= 16);
     std::size_t in_span = 0;
     for_each_piece(base, pages, [&](const PageTables& piece, std::size_t first, std::size_t count) {
         for (std::size_t page = first; page < first + count; ++page, ++in_span) {
-            const std::size_t entry = size_class == 0 ? 0 : size_class | in_span << 8;
-            // release: pairs with page_entry()
-            piece.page_entry[page].store(static_cast<std::uint16_t>(entry), std::memory_order_release);
+            const std::uint16_t entry = size_class == 0 ? 0 : make_entry(size_class, in_span);
+            piece.page_entry[page].store(entry, std::memory_order_release);  // release: pairs with page_entry()
+            near_.set(base + in_span * base::page_bytes, entry);
         }
     });
 }
@@ -192,11 +199,12 @@ std::uint64_t AddressSpace::reserved_bytes() const {
 }
 
 std::uint64_t AddressSpace::index_bytes() const {
-    return is_sparse() ? sparse_.index_bytes() : linear_.described_bytes();
+    return is_sparse() ? sparse_.index_bytes() + near_.index_bytes() : linear_.described_bytes();
 }
 
 std::uint64_t AddressSpace::untouched_index_bytes() const {
-    return is_sparse() ? sparse_.untouched_index_bytes() : 0;
+    if (!is_sparse()) return 0;
+    return sparse_.untouched_index_bytes() + near_.index_bytes() - near_.touched_bytes(heap_.value());
 }
 
 }  // namespace cairn::pages

@@ -24,6 +24,7 @@
 #include "os/memory.hpp"
 #include "pages/arena_layout.hpp"
 #include "pages/metadata.hpp"
+#include "pages/near_map.hpp"
 
 namespace cairn::pages {
 
@@ -54,14 +55,14 @@ public:
         if (is_sparse()) [[likely]] return sparse_.span_of(address);
         return linear_.span_of(address);
     }
-    // Sparse only, for the shortest path of free: nullptr when there is no record or the heap is linear.
-    [[nodiscard]] ArenaRecord* record_of(std::uintptr_t address) const { return sparse_.record_of(address); }
+    // The same as page_entry() where the near map reaches, else 0: for the shortest path of free.
+    [[nodiscard]] std::uint16_t near_entry(std::uintptr_t address) const { return near_.entry(address); }
 
     // The following need pages that grow() gave, and their owner.
 
     // Points every page of the run at `span` (nullptr: at none). Crosses arenas.
     void set_span(std::uintptr_t base, std::size_t pages, heap::Span* span);
-    // Gives page i of the run the entry size_class | i << 8; class 0 clears all.
+    // Gives page i of the run make_entry(size_class, i); class 0 clears all.
     void set_entries(std::uintptr_t base, std::size_t pages, unsigned size_class);
     void set_in_use(std::uintptr_t base, bool value);
     void set_has_specials(std::uintptr_t base, bool value);
@@ -107,6 +108,7 @@ private:
     LayoutModel model_ = LayoutModel::sparse;  // [fixed]
     SparseLayout sparse_;
     LinearLayout linear_;
+    NearMap near_;
     AddressRange current_;                     // [lock] heap
     AddressRange pending_;                     // [lock] heap
     os::Stat heap_;                            // [atomic]

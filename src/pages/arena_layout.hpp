@@ -63,7 +63,7 @@ struct AddressRange {
 // One per 64 MiB slot that holds memory of ours. Arrays by page in the arena, bit arrays a bit a page.
 // Demand-zero: a record takes 83 KiB of address space and the OS pages that are written.
 struct ArenaRecord {
-    // [atomic] 0 = not of an explicit small span; else class | page_in_span << 8 (class <= 67, page <= 9)
+    // [atomic] see near_map.hpp; 0 = not of an explicit small span
     std::atomic<std::uint16_t> page_entry[arena_pages];
     std::atomic<heap::Span*> spans[arena_pages];           // [atomic] every page of a span; may be stale
     std::atomic<std::uint64_t> in_use[arena_words];        // [atomic] first page of a span in use

@@ -25,6 +25,7 @@ struct Parts {
         misuse.is_fatal = misuse_is_fatal;
         central.initialize(size_class, spans, arrays, misuse);
     }
+    ~Parts() { unmap(spans); }
     std::vector<void*> take(unsigned count) {
         std::vector<void*> slots(count);
         unsigned got = 0;
@@ -49,15 +50,8 @@ struct Parts {
     ExplicitCentral central;
 };
 
-// Keeps each Parts for good: the OS memory under it stays mapped all the same.
-Parts& make(unsigned size_class, bool misuse_is_fatal = true) {
-    static std::vector<std::unique_ptr<Parts>> all;
-    all.push_back(std::make_unique<Parts>(size_class, misuse_is_fatal));
-    return *all.back();
-}
-
 TEST(ExplicitCentral, TheLowestSlotIsUsedFirst) {
-    Parts& parts = make(class_48);
+    Parts parts(class_48);
     void* slots[10];
     ASSERT_EQ(parts.central.take(slots, 10, nullptr), 10u);
     const Span* span = parts.spans.span_of(address_of(slots[9]));
@@ -66,7 +60,7 @@ TEST(ExplicitCentral, TheLowestSlotIsUsedFirst) {
 }
 
 TEST(ExplicitCentral, ASpanGivesWhatItHasAndNoMore) {
-    Parts& parts = make(class_1024);
+    Parts parts(class_1024);
     void* slots[100];
     EXPECT_EQ(parts.central.take(slots, 100, nullptr), parts.row().objects);
     EXPECT_EQ(parts.central.usage().spans, 1u);
@@ -76,7 +70,7 @@ TEST(ExplicitCentral, ASpanGivesWhatItHasAndNoMore) {
 }
 
 TEST(ExplicitCentral, TheDepotPassesSlotsOnWithoutTouchingSpans) {
-    Parts& parts = make(class_48);
+    Parts parts(class_48);
     const std::vector<void*> slots = parts.take(40);
     const Span* span = parts.spans.span_of(address_of(slots[0]));
     parts.put(slots);
@@ -91,7 +85,7 @@ TEST(ExplicitCentral, TheDepotPassesSlotsOnWithoutTouchingSpans) {
 }
 
 TEST(ExplicitCentral, AFullDepotSendsBatchesHome) {
-    Parts& parts = make(class_1024);
+    Parts parts(class_1024);
     constexpr unsigned depot_slots = 256;  // 256 KiB
     const std::vector<void*> slots = parts.take(depot_slots + 32);
     parts.put(slots);
@@ -105,7 +99,7 @@ TEST(ExplicitCentral, AFullDepotSendsBatchesHome) {
 }
 
 TEST(ExplicitCentral, ABatchLargerThanTheDepotGoesHome) {
-    Parts& parts = make(class_32768);
+    Parts parts(class_32768);
     const std::vector<void*> slots = parts.take(20);
     parts.central.put(slots.data(), 20);
     const ExplicitCentral::Usage usage = parts.central.usage();
@@ -116,7 +110,7 @@ TEST(ExplicitCentral, ABatchLargerThanTheDepotGoesHome) {
 }
 
 TEST(ExplicitCentral, DrainSendsHomeWhatWasNotNeeded) {
-    Parts& parts = make(class_48);
+    Parts parts(class_48);
     const std::vector<void*> slots = parts.take(170 * 2);
     parts.put(slots);
     EXPECT_EQ(parts.central.drain(false), 0u) << "the depot was empty a moment ago";
@@ -130,7 +124,7 @@ TEST(ExplicitCentral, DrainSendsHomeWhatWasNotNeeded) {
 }
 
 TEST(ExplicitCentral, DrainAllTakesTheReserveToo) {
-    Parts& parts = make(class_32768);
+    Parts parts(class_32768);
     const std::vector<void*> slots = parts.take(20);
     parts.central.put(slots.data(), 20);
     EXPECT_EQ(parts.central.drain(true), 0u);
@@ -141,7 +135,7 @@ TEST(ExplicitCentral, DrainAllTakesTheReserveToo) {
 TEST(ExplicitCentral, EveryClassTakesAllAndGivesAllBack) {
     for (unsigned c = 1; c < size_class_count; ++c) {
         SCOPED_TRACE("class " + std::to_string(c));
-        Parts& parts = make(c);
+        Parts parts(c);
         const unsigned count = parts.row().objects * 2u + 1;
         std::vector<void*> slots = parts.take(count);
         for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -166,7 +160,7 @@ TEST(ExplicitCentral, EveryClassTakesAllAndGivesAllBack) {
 }
 
 TEST(ExplicitCentral, HoldsExactlyTheFreeSlots) {
-    Parts& parts = make(class_48);
+    Parts parts(class_48);
     const std::vector<void*> slots = parts.take(20);
     EXPECT_FALSE(parts.central.holds(slots[0]));
     parts.put({slots.begin(), slots.begin() + 5});
@@ -193,7 +187,7 @@ TEST(ExplicitCentral, MistakesAreFoundWhenSlotsGoHomeAndCostNothing) {
     };
     for (const Mistake& mistake : mistakes) {
         SCOPED_TRACE(mistake.name);
-        Parts& parts = make(class_48, false);
+        Parts parts(class_48, false);
         const std::vector<void*> slots = parts.take(170);
         parts.put({slots.begin(), slots.begin() + 10});
         (void)parts.central.drain(true);
@@ -213,7 +207,7 @@ TEST(ExplicitCentral, MistakesAreFoundWhenSlotsGoHomeAndCostNothing) {
 }
 
 TEST(ExplicitCentral, ThreadsShareOneList) {
-    Parts& parts = make(class_8);
+    Parts parts(class_8);
     constexpr int rounds = base::sanitized_build ? 300 : 3000;
     std::mutex mutex;
     std::set<void*> out;

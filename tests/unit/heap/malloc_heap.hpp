@@ -1,7 +1,7 @@
 // A heap alone, with the front end's short paths before it: what a test calls where a program calls malloc.
 //
 // The steps are those of api/malloc.cpp, over any cache, so that a test may be several threads at once. A heap
-// never unmaps its memory; the fixtures do it for linear ones, of which a process has room for few.
+// never unmaps its memory; the fixtures do it for theirs.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -54,12 +54,8 @@ public:
     }
     void free(ThreadCache& cache, void* address) {
         const std::uintptr_t start = address_of(address);
-        if (const pages::ArenaRecord* record = heap_->spans().addresses().record_of(start)) {
-            // relaxed: the owner's own page, as in the front end
-            const std::uint32_t entry =
-                record->page_entry[pages::page_in_arena(start)].load(std::memory_order_relaxed);
-            if (entry != 0 && cache.try_free(address, entry)) return;
-        }
+        const std::uint32_t entry = heap_->spans().addresses().near_entry(start);
+        if (entry != 0 && cache.try_free(address, entry)) return;
         heap_->free_slow(cache, address);
     }
     std::size_t usable(ThreadCache& cache, void* address) {
@@ -97,13 +93,20 @@ private:
     std::unique_ptr<Heap> heap_ = std::make_unique<Heap>();
 };
 
-// Unmaps a linear heap, which nobody uses again.
-inline void unmap_linear(const SpanAlloc& spans) {
-    if (spans.addresses().model() != pages::LayoutModel::linear) return;
-    constexpr std::size_t before = pages::LinearLayout::spans_bytes + pages::LinearLayout::bitmap_bytes;
-    spans.addresses().for_each_arena([](const pages::PageTables& tables) {
-        if (!tables) return;
-        EXPECT_EQ(munmap(reinterpret_cast<void*>(tables.base - before), pages::LinearLayout::total_bytes), 0);
+// Unmaps a heap that nobody uses again, so that the next one finds the same places free: a linear one whole, of
+// a sparse one the arenas at hinted places, which are ours alone.
+inline void unmap(const SpanAlloc& spans) {
+    using pages::LinearLayout;
+    constexpr std::size_t before = LinearLayout::spans_bytes + LinearLayout::bitmap_bytes;
+    constexpr std::uintptr_t first_hint = 0xc0'0000'0000;
+    constexpr std::uintptr_t hints_end = std::uintptr_t{0x50} << 40;  // above, the OS has its own places
+    const bool is_linear = spans.addresses().model() == pages::LayoutModel::linear;
+    spans.addresses().for_each_arena([is_linear](const pages::PageTables& tables) {
+        const bool is_hinted = tables.base < hints_end && tables.base % (std::uintptr_t{1} << 40) >= first_hint;
+        if (!tables || (!is_linear && !is_hinted)) return;
+        const std::uintptr_t base = is_linear ? tables.base - before : tables.base;
+        const std::size_t bytes = is_linear ? LinearLayout::total_bytes : pages::arena_bytes;
+        EXPECT_EQ(munmap(reinterpret_cast<void*>(base), bytes), 0);
     });
 }
 
@@ -111,11 +114,11 @@ inline void unmap_linear(const SpanAlloc& spans) {
 class HeapOnLayout : public testing::TestWithParam<pages::LayoutModel> {
 public:
     void SetUp() override { start({}); }
-    void TearDown() override { unmap_linear(heap->spans()); }
+    void TearDown() override { unmap(heap->spans()); }
 
     void start(Heap::Settings settings, const Hooks& hooks = MallocHeap::no_hooks) {
         settings.spans.layout = GetParam();
-        unmap_linear(heap->spans());
+        unmap(heap->spans());
         heap = MallocHeap();
         ASSERT_TRUE(heap.start(settings, hooks)) << heap->spans().addresses().failure_text();
         cache = heap->attach();

@@ -152,6 +152,11 @@ TEST_P(MisuseTest, AddressesOfOthers) {
         expect_free_says(reinterpret_cast<void*>(wild),
                          "free of foreign pointer " + hex(reinterpret_cast<void*>(wild)));
     }
+    // Behind and before the heap's memory, within its arena, and where its next arena would be.
+    for (const std::ptrdiff_t offset : {std::ptrdiff_t(40 * mib), std::ptrdiff_t(1024 * mib), -std::ptrdiff_t(mib)}) {
+        void* wild = at_offset(freed_span, offset);
+        expect_free_says(wild, "free of foreign pointer " + hex(wild));
+    }
     free(nullptr);
     end();
 }

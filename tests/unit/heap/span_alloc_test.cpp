@@ -19,10 +19,10 @@ protected:
         const SpanAllocSettings settings{.layout = GetParam()};
         ASSERT_TRUE(spans.initialize(settings, MallocHeap::no_hooks)) << spans.addresses().failure_text();
     }
-    void TearDown() override { unmap_linear(spans); }
+    void TearDown() override { unmap(spans); }
     // Starts again with hooks.
     void restart(const Hooks& hooks) {
-        unmap_linear(spans);
+        unmap(spans);
         spans.~SpanAlloc();
         new (&spans) SpanAlloc;
         const SpanAllocSettings settings{.layout = GetParam()};
@@ -66,7 +66,7 @@ TEST_P(SpanAllocTest, EveryClassGivesASpanWhosePagesNameIt) {
         EXPECT_EQ(span->limit, span->base + std::size_t{row.objects} * row.object_bytes);
         for (std::size_t page = 0; page < row.span_pages; ++page) {
             const std::uintptr_t at = span->base + page * page_bytes;
-            EXPECT_EQ(spans.addresses().page_entry(at + 17), c | page << 8);
+            EXPECT_EQ(spans.addresses().page_entry(at + 17), pages::make_entry(c, page));
             EXPECT_EQ(spans.span_of(at + page_bytes - 1), span);
         }
         for (std::size_t word = 0; word < span->bit_words(); ++word) EXPECT_EQ(span->alloc_bits[word], 0u);
@@ -106,7 +106,7 @@ TEST_P(SpanAllocTest, RecordsAreRecycled) {
 }
 
 TEST_P(SpanAllocTest, SmallSpansComeFromTheThreadsOwnPages) {
-    (void)large(1);  // the first growth serves whoever asked; caches are cut from what is there
+    (void)large(64);  // the first growth serves whoever asked; caches are cut from what is there
     LocalPages local;
     Span* span = large(1, &local);
     ASSERT_NE(span, nullptr);

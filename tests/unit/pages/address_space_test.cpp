@@ -79,7 +79,7 @@ TEST_P(AddressSpaceTest, SpansAndEntriesCrossArenas) {
     const std::uintptr_t border = base::align_up(base + 1, arena_bytes);
     const std::uintptr_t start = border - 4 * page;
     space_.set_entries(start, 10, 66);
-    for (unsigned i = 0; i < 10; ++i) EXPECT_EQ(space_.page_entry(start + i * page + 4711), 66u | i << 8);
+    for (unsigned i = 0; i < 10; ++i) EXPECT_EQ(space_.page_entry(start + i * page + 4711), make_entry(66, i));
     EXPECT_EQ(space_.page_entry(start - 1), 0);
     EXPECT_EQ(space_.page_entry(start + 10 * page), 0);
     space_.set_entries(start, 10, 0);
@@ -221,7 +221,7 @@ TEST(AddressSpace, KnowsNothingBeforeItIsMade) {
     static constinit AddressSpace space;
     EXPECT_EQ(space.page_entry(0xc0'0000'0000), 0);
     EXPECT_EQ(space.span_of(0xc0'0000'0000), nullptr);
-    EXPECT_EQ(space.record_of(0xc0'0000'0000), nullptr);
+    EXPECT_EQ(space.near_entry(0xc0'0000'0000), 0);
     EXPECT_FALSE(space.in_use(0));
     EXPECT_EQ(space.arenas(), 0u);
 }
