@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "heap/span_alloc.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -24,6 +25,10 @@ constexpr std::uint64_t huge_page_heap_bytes = std::uint64_t{32} << 20;
 
 // Free memory below this is not worth a background thread.
 constexpr std::uint64_t excess_bytes = std::uint64_t{4} << 20;
+
+// Pages of one of malloc's large objects that the page map names, 64 MiB: free() needs the first only, the others tell an
+// interior pointer from a foreign one. Naming all would cost a sparse object 1/1024 of its size in touched memory.
+constexpr std::size_t named_pages = std::size_t{1} << 13;
 
 // The memory limit is defended from this share on: thread caches stop hoarding large blocks.
 constexpr std::uint64_t near_limit_percent = 85;
@@ -163,7 +168,8 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     commit(run.base, bytes, run.scavenged_bytes);
     // relaxed: the span is not shared yet; publish() orders it
     span->sweep_generation.store(sweep_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    addresses_.set_span(run.base, pages, span);
+    const bool is_named_whole = kind != ObjectKind::explicit_free || pages <= named_pages;
+    addresses_.set_span(run.base, is_named_whole ? pages : named_pages, span);
     span->publish(kind == ObjectKind::manual ? SpanState::manual : SpanState::in_use);
     addresses_.set_in_use(run.base, true);
     if (kind == ObjectKind::explicit_free && size_class != 0) addresses_.set_entries(run.base, pages, size_class);
@@ -256,7 +262,7 @@ bool SpanAlloc::try_resize(Span* span, std::size_t pages) {
     if (!run) return false;
     (void)addresses_.claim_zeroed(run.base, more * page_bytes);
     commit(run.base, more * page_bytes, run.scavenged_bytes);
-    addresses_.set_span(run.base, more, span);
+    if (old_pages < named_pages) addresses_.set_span(run.base, std::min(more, named_pages - old_pages), span);
     span->pages = pages;
     span->slot_bytes = span->bytes();
     span->limit = span->end();

@@ -40,11 +40,7 @@ bool claim_part(std::atomic<std::uintptr_t>& reached, std::uintptr_t begin, std:
 
 bool AddressSpace::initialize(LayoutModel model, Metadata& metadata) {
     model_ = model;
-    if (is_sparse()) return sparse_.initialize(metadata);
-    if (!linear_.initialize(metadata)) return false;
-    const PageTables all = linear_.tables(linear_.arena_base());
-    near_.view(all.page_entry, all.base, all.page_of(all.end));
-    return true;
+    return is_sparse() ? sparse_.initialize(metadata) : linear_.initialize(metadata);
 }
 
 std::string_view AddressSpace::failure_text() const {
@@ -68,9 +64,14 @@ AddressSpace::Grown AddressSpace::grow(std::size_t pages, Grown& leftover) {
     leftover = {};
     if (pages == 0 || pages > running_platform.reach_bytes() / base::page_bytes) return {};
     const std::size_t bytes = base::align_up(pages, base::chunk_pages) * base::page_bytes;
-    if (!is_sparse()) return grow_in(linear_, bytes, leftover);
-    const Grown grown = grow_in(sparse_, bytes, leftover);
-    if (grown.bytes != 0) near_.start(base::align_down(grown.base, arena_bytes));
+    const Grown grown = is_sparse() ? grow_in(sparse_, bytes, leftover) : grow_in(linear_, bytes, leftover);
+    if (grown.bytes == 0) return grown;
+    if (is_sparse()) {
+        near_.start(base::align_down(grown.base, arena_bytes));
+    } else {  // the linear array is readable as far as the arena is used
+        const PageTables all = linear_.tables(linear_.arena_base());
+        near_.view(all.page_entry, all.base, all.page_of(all.end));
+    }
     return grown;
 }
 

@@ -67,7 +67,7 @@ public:
         view(static_cast<std::atomic<std::uint16_t>*>(array), first, pages);
     }
 
-    // Looks at an array that exists: `count` entries from the page at `first`.
+    // Looks at an array that exists: `count` entries from the page at `first`. Again with more when it has grown.
     void view(std::atomic<std::uint16_t>* array, std::uintptr_t first, std::size_t count) {
         is_started_ = true;
         base_.store(first, std::memory_order_relaxed);     // relaxed: ordered by pages_

@@ -423,11 +423,11 @@ TEST_P(HeapTest, AlignedObjectsAreAligned) {
 TEST_P(HeapTest, AbsurdRequestsAreRefusedAndCostNothing) {
     const std::uint64_t in_use = heap->spans().in_use_bytes();
     bool is_zeroed = false;
-    for (const std::size_t bytes : {max_request_bytes, max_request_bytes + 1, SIZE_MAX - page_bytes, SIZE_MAX}) {
+    for (const std::size_t bytes : {max_request_bytes + 1, SIZE_MAX / 2, SIZE_MAX - page_bytes, SIZE_MAX}) {
         EXPECT_EQ(heap->allocate_large(*cache, bytes, 1, is_zeroed), nullptr);
     }
     EXPECT_EQ(heap->allocate_large(*cache, 1, std::size_t{1} << 63, is_zeroed), nullptr);
-    EXPECT_EQ(heap->allocate_large(*cache, 1, max_request_bytes, is_zeroed), nullptr);
+    EXPECT_EQ(heap->allocate_large(*cache, 1, max_request_bytes * 2, is_zeroed), nullptr);
     EXPECT_EQ(heap->spans().in_use_bytes(), in_use);
     EXPECT_EQ(heap->large_usage().allocations, 0u);
     void* object = allocate(48);
