@@ -11,6 +11,11 @@ include(GoogleTest)
 set(tests_dir ${PROJECT_SOURCE_DIR}/tests)
 set(preload $<$<TARGET_EXISTS:cairn-malloc>:$<TARGET_FILE:cairn-malloc>>)
 
+set(test_optimisation -O1)
+if(CAIRN_SANITIZE)
+  set(test_optimisation -O0)
+endif()
+
 # cairn_gtest(NAME LABEL LIBRARIES SOURCES...): one GoogleTest binary, a ctest entry a case.
 function(cairn_gtest name label libraries)
   if(NOT ARGN)
@@ -21,7 +26,7 @@ function(cairn_gtest name label libraries)
   target_include_directories(${name} PRIVATE tests)
   # `if (x) EXPECT_EQ(...)` is right, and GCC warns about what the macro hides. Compiling test code costs more
   # than running it: little optimisation, and none under a sanitizer, where that takes four times as long.
-  target_compile_options(${name} PRIVATE -Wno-dangling-else $<IF:$<BOOL:${CAIRN_SANITIZE}>,-O0,-O1>)
+  target_compile_options(${name} PRIVATE -Wno-dangling-else ${test_optimisation})
   target_link_libraries(${name} PRIVATE ${${libraries}} cairn_inside GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${label}/
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES TIMEOUT 120 LABELS ${label})

@@ -109,7 +109,8 @@ void* allocate_zeroed(std::size_t bytes) {
         bool is_zeroed = false;
         void* start = allocate_large(bytes, 1, is_zeroed);
         if (start == nullptr || is_zeroed) return start;
-        if (bytes < drop_bytes || !os::unused_reads_zero) return std::memset(start, 0, bytes);
+        const bool can_drop = os::unused_reads_zero && os::page_bytes() <= base::page_bytes;
+        if (bytes < drop_bytes || !can_drop) return std::memset(start, 0, bytes);
         const std::size_t whole = base::align_up(bytes, os::page_bytes());
         os::unused(start, whole);
         os::used(start, whole, whole);
@@ -154,6 +155,9 @@ void* reallocate(void* address, std::size_t bytes) {
     return moved;
 }
 
+// Before a fork the handlers set last run first. Ours takes the heap's locks, so it must be the first set: then others may
+// allocate in theirs. Hence a start before main(), even when nobody has allocated by then.
+[[gnu::constructor]] void at_load() { (void)runtime.ensure_started(); }
 [[gnu::destructor]] void at_exit() { runtime.report_if_asked(); }
 
 }  // namespace

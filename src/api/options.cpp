@@ -16,6 +16,11 @@ namespace {
 // Each reader returns false when it does not understand the value.
 using Reader = bool (*)(std::string_view value, Options& into);
 
+// Not substr(): it would need a C++ library to throw with.
+std::string_view head_of(std::string_view text, std::size_t bytes) {
+    return {text.data(), text.size() < bytes ? text.size() : bytes};
+}
+
 bool read_switch(std::string_view value, bool& into) {
     if (value == "1" || value == "on") into = true;
     else if (value == "0" || value == "off") into = false;
@@ -59,7 +64,7 @@ bool read_layout(std::string_view value, Options& into) {
 bool read_report(std::string_view value, Options& into) {
     const std::size_t colon = value.find(':');
     if (colon != std::string_view::npos && colon + 1 == value.size()) return false;
-    const std::string_view format = value.substr(0, colon);
+    const std::string_view format = head_of(value, colon);
     if (format == "text" || format == "1") into.report = ReportFormat::text;
     else if (format == "json") into.report = ReportFormat::json;
     else if (format == "0" || format == "off") into.report = ReportFormat::none;
@@ -121,7 +126,7 @@ Options read_options() {
         const char* value = os::environment(row.info.name);
         if (value == nullptr || row.read(value, options)) continue;
         base::Message line;
-        line << row.info.name << "=" << std::string_view(value).substr(0, 80) << " is not valid (valid: " << row.info.values
+        line << row.info.name << "=" << head_of(value, 80) << " is not valid (valid: " << row.info.values
              << "); going on with " << row.info.default_value;
         base::report(line.view());
     }

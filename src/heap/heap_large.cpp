@@ -167,15 +167,17 @@ void Heap::drain(bool all) {
 void Heap::lock_all() {
     caches_lock_.lock();
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].lock();
+    spans_.lock_all();
     arrays_.lock_all();
     swept_caches_.lock();
-    spans_.lock_all();
+    spans_.metadata().lock();
 }
 
 void Heap::unlock_all() {
-    spans_.unlock_all();
+    spans_.metadata().unlock();
     swept_caches_.unlock();
     arrays_.unlock_all();
+    spans_.unlock_all();
     for (unsigned c = size_class_count - 1; c >= 1; --c) centrals_[c].unlock();
     caches_lock_.unlock();
 }

@@ -317,11 +317,9 @@ void SpanAlloc::lock_all() {
     lock_.lock();
     short_bits_.lock();
     long_bits_.lock();
-    metadata_.lock();
 }
 
 void SpanAlloc::unlock_all() {
-    metadata_.unlock();
     long_bits_.unlock();
     short_bits_.unlock();
     lock_.unlock();

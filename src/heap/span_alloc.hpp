@@ -100,7 +100,7 @@ public:
     // The heap's generation g of F§6.5; written only while the world is stopped.
     std::atomic<std::uint32_t> sweep_generation{2};  // [stopped]
 
-    // fork(): everything this floor may hold.
+    // fork(): all locks of this unit but Metadata's, which comes last of all.
     void lock_all();
     void unlock_all();
     void reset_locks_after_fork();

@@ -383,6 +383,7 @@ using fake::world;
 
 std::size_t page_bytes() { return world.page; }
 std::size_t huge_page_bytes() { return world.huge_page; }
+std::uint64_t address_space_limit() { return UINT64_MAX; }
 std::uint64_t mapped_ready() {
     return world.ready_bytes.load(std::memory_order_relaxed);  // relaxed: a statistic
 }

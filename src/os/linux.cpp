@@ -14,6 +14,7 @@
 // SPDX-License-Identifier: MIT
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cstddef>
@@ -93,6 +94,13 @@ std::size_t huge_page_bytes() {
     const std::size_t bytes = read_huge_page_bytes();
     cached_huge_page_bytes.store(bytes, std::memory_order_relaxed);  // relaxed: as above
     return bytes;
+}
+
+std::uint64_t address_space_limit() {
+    constexpr int own_process = 0;
+    std::uint64_t limits[2] = {UINT64_MAX, UINT64_MAX};  // soft, hard
+    const bool is_known = !raw::is_error(raw::call(Call::prlimit64, own_process, RLIMIT_AS, nullptr, limits));
+    return is_known ? limits[0] : UINT64_MAX;
 }
 
 std::uint64_t mapped_ready() { return ready_bytes.value(); }

@@ -33,6 +33,7 @@ enum class Call : long {
     munmap = SYS_munmap,
     openat = SYS_openat,
     prctl = SYS_prctl,
+    prlimit64 = SYS_prlimit64,
     read = SYS_read,
     rt_sigaction = SYS_rt_sigaction,
     rt_sigprocmask = SYS_rt_sigprocmask,

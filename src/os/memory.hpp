@@ -32,6 +32,8 @@ using Stat = base::Counter;
 [[nodiscard]] std::size_t page_bytes();
 // Bytes of a transparent huge page, 0 when there are none (or larger than a 4 MiB chunk).
 [[nodiscard]] std::size_t huge_page_bytes();
+// Address space the process may use at most (RLIMIT_AS on Unix); all ones when there is no bound.
+[[nodiscard]] std::uint64_t address_space_limit();
 // Bytes in state ready, over the whole process.
 [[nodiscard]] std::uint64_t mapped_ready();
 

@@ -19,6 +19,7 @@ constexpr std::uintptr_t full_slots = running_platform.l2_entries - zero_slot;
 constexpr std::size_t full_index_bytes = running_platform.l2_table_bytes();
 // Where 32 MiB of address space are refused: the first 4 TiB, which hold the first four hints.
 constexpr std::uintptr_t small_slots = std::uintptr_t{1} << 16;
+constexpr std::uint64_t roomy_bytes = std::uint64_t{1} << 30;
 
 void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 std::uintptr_t address_of(void* start) { return reinterpret_cast<std::uintptr_t>(start); }
@@ -42,7 +43,8 @@ bool SparseLayout::initialize(Metadata& metadata) {
     metadata_ = &metadata;
     std::uintptr_t below = zero_slot;
     std::uintptr_t slots = full_slots;
-    void* index = os::alloc(full_index_bytes, index_);
+    // Where address space is short, 32 MiB of it are better spent on the heap.
+    void* index = os::address_space_limit() < roomy_bytes ? nullptr : os::alloc(full_index_bytes, index_);
     if (index == nullptr) {
         below = 0;
         slots = small_slots;

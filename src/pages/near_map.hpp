@@ -43,6 +43,7 @@ static_assert(entry_class(make_entry(67, 9)) == 67 && entry_offset(make_entry(67
 class NearMap {
 public:
     static constexpr std::size_t pages = std::size_t{1} << 23;
+    static constexpr std::uint64_t roomy_bytes = std::uint64_t{1} << 30;
 
     constexpr NearMap() = default;
 
@@ -61,6 +62,7 @@ public:
     void start(std::uintptr_t first) {
         if (is_started_) return;
         is_started_ = true;
+        if (os::address_space_limit() < roomy_bytes) return;  // address space is short: better spent on the heap
         void* array = os::alloc(pages * sizeof(std::uint16_t), bytes_);
         if (array == nullptr) return;
         os::refuse_huge_pages(array, bytes_.value());  // one touched entry must cost one OS page

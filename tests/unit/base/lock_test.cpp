@@ -91,3 +91,16 @@ TEST(Lock, IsFreeInAChildAfterReset) {
 
 }  // namespace
 }  // namespace cairn::base
+
+#if defined(CAIRN_DEBUG) && CAIRN_DEBUG
+TEST(LockDeathTest, AFallingRankStopsADebugBuild) {
+    static constinit cairn::base::RankedLock<cairn::base::Rank::heap> heap;
+    static constinit cairn::base::RankedLock<cairn::base::Rank::central> central;
+    EXPECT_DEATH(
+        {
+            heap.lock();
+            central.lock();
+        },
+        "lock of rank 1 taken while one of rank 4 is held");
+}
+#endif

@@ -202,7 +202,7 @@ TEST_P(SpanAllocTest, ResizesWhereItIs) {
 }
 
 TEST_P(SpanAllocTest, ASpanMayCrossArenas) {
-    Span* span = large(3 * pages::arena_pages);  // 192 MiB
+    Span* span = spans.allocate(3 * pages::arena_pages, ObjectKind::manual, 0, nullptr);  // 192 MiB
     ASSERT_NE(span, nullptr);
     for (std::size_t at = 0; at < span->bytes(); at += 32 * mib) {
         EXPECT_EQ(spans.span_of(span->base + at), span);
@@ -211,6 +211,19 @@ TEST_P(SpanAllocTest, ASpanMayCrossArenas) {
     spans.verify();
     spans.free(span);
     EXPECT_EQ(spans.span_of(span->base + 100 * mib), nullptr);
+    spans.verify();
+}
+
+TEST_P(SpanAllocTest, OfALongMallocObjectTheFrontIsNamed) {
+    Span* span = large(3 * pages::arena_pages);
+    ASSERT_NE(span, nullptr);
+    EXPECT_EQ(spans.span_of(span->base), span);
+    EXPECT_EQ(spans.span_of(span->base + 64 * mib - 1), span);
+    EXPECT_EQ(spans.span_of(span->base + 64 * mib), nullptr) << "naming all would touch 1/1024 of its size";
+    ASSERT_TRUE(spans.try_resize(span, 10));
+    ASSERT_TRUE(spans.try_resize(span, 2 * pages::arena_pages));
+    EXPECT_EQ(spans.span_of(span->base + 64 * mib - 1), span);
+    spans.free(span);
     spans.verify();
 }
 
