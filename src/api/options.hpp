@@ -16,6 +16,7 @@ struct Options {
     pages::LayoutModel layout = pages::LayoutModel::sparse;
     std::uint64_t memory_limit = UINT64_MAX;
     bool use_huge_pages = false;
+    bool has_background = true;
     bool verify_often = false;
     bool misuse_is_fatal = true;
     bool trace_scavenger = false;

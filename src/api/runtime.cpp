@@ -76,7 +76,7 @@ bool Runtime::start() {
             return false;
         }
         if (options.report != ReportFormat::none && options.report_file == nullptr) os::keep_stderr();
-        background.initialize(heap, options.trace_scavenger);
+        background.initialize(heap, options.has_background, options.trace_scavenger);
         start_ns = os::monotonic_ns();
         state_.store(State::ready, std::memory_order_release);  // release: publishes the heap to ensure_started()
     }

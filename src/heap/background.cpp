@@ -19,25 +19,31 @@ constexpr unsigned ending_yields = 1000;              // far more than a thread 
 }  // namespace
 
 void Background::start_if_needed() {
+    if (has_thread_ && try_start()) return;
+    // No thread to be had (CAIRN_BACKGROUND=off, RLIMIT_NPROC, seccomp): whoever frees returns half of the free pages once
+    // they outweigh the used ones.
+    const std::uint64_t free_bytes = heap_->spans().backed_free_bytes();
+    if (free_bytes > heap_->spans().in_use_bytes() + unattended_bytes) (void)heap_->spans().scavenge(free_bytes / 2, true);
+}
+
+// True when a thread runs, or soon will.
+bool Background::try_start() {
     // seq_cst: what was freed is visible before is_ending_ is read; pairs with the store in loop(), so that either the
     // thread sees the pages or this sees that it ends
     std::atomic_thread_fence(std::memory_order_seq_cst);
     for (unsigned i = 0; os::is_background_running(); ++i) {
-        if (!is_ending_.load(std::memory_order_relaxed) || i == ending_yields) return;  // relaxed: ordered by the fence
+        // relaxed: ordered by the fence
+        if (!is_ending_.load(std::memory_order_relaxed) || i == ending_yields) return true;
         os::yield_cpu();
     }
     const std::uint64_t retry_at_ns = retry_at_ns_.load(std::memory_order_relaxed);  // relaxed: a time, alone
-    if (retry_at_ns == 0 || os::monotonic_ns() >= retry_at_ns) {
-        for (unsigned i = 0; i < 2; ++i) {
-            if (os::spawn_background(&Background::run, this) || os::is_background_running()) return;
-            os::yield_cpu();  // false also where another thread is at it
-        }
-        retry_at_ns_.store(os::monotonic_ns() + retry_ns, std::memory_order_relaxed);  // relaxed: as above
+    if (retry_at_ns != 0 && os::monotonic_ns() < retry_at_ns) return false;
+    for (unsigned i = 0; i < 2; ++i) {
+        if (os::spawn_background(&Background::run, this) || os::is_background_running()) return true;
+        os::yield_cpu();  // false also where another thread is at it
     }
-    // No thread to be had (RLIMIT_NPROC, seccomp): whoever frees returns half of the free pages once they outweigh the
-    // used ones.
-    const std::uint64_t free_bytes = heap_->spans().backed_free_bytes();
-    if (free_bytes > heap_->spans().in_use_bytes() + unattended_bytes) (void)heap_->spans().scavenge(free_bytes / 2, true);
+    retry_at_ns_.store(os::monotonic_ns() + retry_ns, std::memory_order_relaxed);  // relaxed: as above
+    return false;
 }
 
 void Background::run(void* self) {

@@ -21,8 +21,10 @@ namespace cairn::heap {
 class Background {
 public:
     constexpr Background() = default;
-    void initialize(Heap& heap, bool traces) {
+    // `has_thread` false: never starts one, as for programs that must stay single-threaded or whose sandbox kills on clone.
+    void initialize(Heap& heap, bool has_thread, bool traces) {
         heap_ = &heap;
+        has_thread_ = has_thread;
         traces_ = traces;
     }
 
@@ -33,11 +35,13 @@ public:
 private:
     static void run(void* self);
     void loop();
+    [[nodiscard]] bool try_start();
     [[nodiscard]] std::uint64_t backlog(std::uint64_t now_ns);
     void release_batch(std::uint64_t backlog_bytes);
     void trace(std::uint64_t released_bytes) const;
 
     Heap* heap_ = nullptr;              // [fixed]
+    bool has_thread_ = true;            // [fixed]
     bool traces_ = false;               // [fixed]
     pages::RetainGoal goal_;            // [owner] the background thread
     pages::ScavengePacer pacer_;        // [owner]

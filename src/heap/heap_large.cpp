@@ -5,6 +5,7 @@
 
 #include "base/bits.hpp"
 #include "heap/heap.hpp"
+#include "os/memory.hpp"
 
 namespace cairn::heap {
 
@@ -17,6 +18,10 @@ using base::page_bytes;
 // map, half a microsecond; beyond these sizes the program's own writes cost far more, and others may need the pages.
 constexpr std::size_t least_parked_bytes = std::size_t{2} << 20;
 constexpr std::size_t most_parked_bytes = std::size_t{4} << 20;
+
+// Our address space is not accounted for by the OS, so a request beyond all memory would succeed and fail when touched.
+// From this size on the OS is asked, two calls, as it would be asked by a malloc that maps each block.
+constexpr std::size_t doubtful_bytes = std::size_t{8} << 30;
 
 }  // namespace
 
@@ -86,6 +91,7 @@ void Heap::defend_limit(ThreadCache& cache) {
 
 void* Heap::allocate_large(ThreadCache& cache, std::size_t bytes, std::size_t alignment, bool& is_zeroed) {
     if (bytes > max_request_bytes || alignment > max_request_bytes) return nullptr;
+    if (bytes >= doubtful_bytes && !os::would_grant(bytes)) return nullptr;
     const std::size_t pages = std::max<std::size_t>(base::divide_up(bytes, page_bytes), 1);
     Span* span = make_large(cache, pages, alignment);
     if (span == nullptr) {

@@ -420,6 +420,8 @@ void* reserve(void* hint, std::size_t bytes) {
     return start;
 }
 
+bool would_grant(std::size_t) { return true; }
+
 void* reserve_aligned(std::size_t bytes, std::size_t alignment) {
     if (!base::is_power_of_two(alignment)) {
         fake::die(Move::reserve, nullptr, bytes, "the alignment is no power of two");

@@ -1,8 +1,8 @@
 // The heap against a model: random malloc, calloc, realloc, aligned and free over several threads' caches, on
 // both layouts, first in one thread and then in many that hand objects to each other.
 //
-// The model knows where every live object is, how long, and what was written into it. A failure prints its seed;
-// CAIRN_TEST_SEED=N runs that one again.
+// The model knows where every live object is, how long, and what was written into it. A failure prints its
+// seed; CAIRN_TEST_SEED=N runs that one again.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <atomic>
@@ -139,7 +139,8 @@ private:
         } else if (how < 4) {
             void* start = heap_.allocate_zeroed(cache, bytes);
             const auto* byte = static_cast<const unsigned char*>(start);
-            ASSERT_TRUE(std::all_of(byte, byte + bytes, [](unsigned char b) { return b == 0; })) << "not zero";
+            ASSERT_TRUE(std::all_of(byte, byte + bytes, [](unsigned char b) { return b == 0; }))
+                << "not zero";
             add(start, std::max<std::size_t>(bytes, 1));
         } else {
             void* start = heap_.allocate(cache, bytes);

@@ -81,10 +81,14 @@ TEST_F(OptionsTest, MemoryLimits) {
         std::uint64_t bytes;
     };
     constexpr Case cases[] = {
-        {"off", UINT64_MAX},          {"1000000", 1000000},
-        {"1B", 1},                    {"512KiB", std::uint64_t{512} << 10},
-        {"256MiB", std::uint64_t{256} << 20}, {"2GiB", std::uint64_t{2} << 30},
-        {"16TiB", std::uint64_t{16} << 40},   {"16777215TiB", std::uint64_t{16777215} << 40},
+        {"off", UINT64_MAX},
+        {"1000000", 1000000},
+        {"1B", 1},
+        {"512KiB", std::uint64_t{512} << 10},
+        {"256MiB", std::uint64_t{256} << 20},
+        {"2GiB", std::uint64_t{2} << 30},
+        {"16TiB", std::uint64_t{16} << 40},
+        {"16777215TiB", std::uint64_t{16777215} << 40},
     };
     for (const Case& each : cases) {
         EXPECT_EQ(read("CAIRN_MEMORY_LIMIT", each.value).memory_limit, each.bytes) << each.value;
@@ -128,8 +132,9 @@ TEST_F(OptionsTest, BadValuesAreNamedAndTheDefaultGoesOn) {
         std::vector<const char*> values;
     };
     const Case cases[] = {
-        {"CAIRN_MEMORY_LIMIT", {"", "0", "-1", "MiB", "12MB", "12 MiB", "12mib", "1.5GiB", "0x10", "12MiBs",
-                                "16777216TiB", "99999999999999999999"}},
+        {"CAIRN_MEMORY_LIMIT",
+         {"", "0", "-1", "MiB", "12MB", "12 MiB", "12mib", "1.5GiB", "0x10", "12MiBs", "16777216TiB",
+          "99999999999999999999"}},
         {"CAIRN_LAYOUT", {"", "Sparse", "dense", "linear "}},
         {"CAIRN_HUGE_PAGES", {"", "yes", "2"}},
         {"CAIRN_VERIFY", {"", "true", "onn"}},

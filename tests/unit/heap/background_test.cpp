@@ -1,4 +1,4 @@
-// The background thread for real: it starts by itself, gives memory back beside the program, and hurts nobody.
+// The background thread for real: it starts by itself, gives memory back, and the program works on.
 //
 // Each test runs in a child process, so that its thread ends with it.
 // SPDX-License-Identifier: MIT
@@ -31,7 +31,7 @@ void wait_for(Condition is_done) {
 [[noreturn]] void spike_and_wait() {
     MallocHeap heap;
     if (!heap.start({}, hooks)) _exit(3);
-    background.initialize(*heap, false);
+    background.initialize(*heap, true, false);
     ThreadCache* cache = heap->attach();
     std::vector<void*> objects;
     for (unsigned i = 0; i < 64; ++i) {

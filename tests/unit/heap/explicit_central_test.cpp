@@ -1,4 +1,4 @@
-// One class's central list: what the depot keeps, when slots go home, and which spans return to the page heap.
+// One class's central list: what the depot keeps, when slots go home, which spans return to the page heap.
 // SPDX-License-Identifier: MIT
 #include "heap/explicit_central.hpp"
 

@@ -1,4 +1,4 @@
-// The whole heap on both layouts: magazines, remote frees, large objects, ends of threads, fork, exact counts.
+// The whole heap on both layouts: magazines, remote frees, large objects, ends of threads, fork, counts.
 // SPDX-License-Identifier: MIT
 #include "heap/heap.hpp"
 

@@ -1,7 +1,7 @@
 // A heap alone, with the front end's short paths before it: what a test calls where a program calls malloc.
 //
-// The steps are those of api/malloc.cpp, over any cache, so that a test may be several threads at once. A heap
-// never unmaps its memory; the fixtures do it for theirs.
+// The steps are those of api/malloc.cpp, over any cache, so that a test may be several threads at once.
+// A heap never unmaps its memory; the fixtures do it for theirs.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -19,8 +19,12 @@ namespace cairn::heap {
 inline constexpr std::size_t kib = std::size_t{1} << 10;
 inline constexpr std::size_t mib = std::size_t{1} << 20;
 
-inline std::uintptr_t address_of(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
-inline char* at_offset(void* pointer, std::ptrdiff_t bytes) { return static_cast<char*>(pointer) + bytes; }
+inline std::uintptr_t address_of(const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer);
+}
+inline char* at_offset(void* pointer, std::ptrdiff_t bytes) {
+    return static_cast<char*>(pointer) + bytes;
+}
 
 class MallocHeap {
 public:
@@ -93,16 +97,19 @@ private:
     std::unique_ptr<Heap> heap_ = std::make_unique<Heap>();
 };
 
-// Unmaps a heap that nobody uses again, so that the next one finds the same places free: a linear one whole, of
-// a sparse one the arenas at hinted places, which are ours alone.
-inline void unmap(const SpanAlloc& spans) {
+// Unmaps a heap that nobody uses again, so that the next one finds the same places free: a linear one whole,
+// of a sparse one the arenas at hinted places, which are ours alone.
+inline void unmap(SpanAlloc& spans) {
     using pages::LinearLayout;
     constexpr std::size_t before = LinearLayout::spans_bytes + LinearLayout::bitmap_bytes;
     constexpr std::uintptr_t first_hint = 0xc0'0000'0000;
     constexpr std::uintptr_t hints_end = std::uintptr_t{0x50} << 40;  // above, the OS has its own places
     const bool is_linear = spans.addresses().model() == pages::LayoutModel::linear;
+    if (spans.addresses().reserved_bytes() == 0) return;
+    (void)spans.allocate(1, ObjectKind::manual, 0, nullptr);  // one that never grew does not tell its place
     spans.addresses().for_each_arena([is_linear](const pages::PageTables& tables) {
-        const bool is_hinted = tables.base < hints_end && tables.base % (std::uintptr_t{1} << 40) >= first_hint;
+        const bool is_hinted =
+            tables.base < hints_end && tables.base % (std::uintptr_t{1} << 40) >= first_hint;
         if (!tables || (!is_linear && !is_hinted)) return;
         const std::uintptr_t base = is_linear ? tables.base - before : tables.base;
         const std::size_t bytes = is_linear ? LinearLayout::total_bytes : pages::arena_bytes;
@@ -147,8 +154,7 @@ inline std::string layout_name(const testing::TestParamInfo<pages::LayoutModel>&
 
 }  // namespace cairn::heap
 
-#define CAIRN_ON_BOTH_LAYOUTS(Fixture)                                                                     \
-    INSTANTIATE_TEST_SUITE_P(, Fixture,                                                                    \
-                             testing::Values(cairn::pages::LayoutModel::sparse,                            \
-                                             cairn::pages::LayoutModel::linear),                           \
-                             cairn::heap::layout_name)
+#define CAIRN_ON_BOTH_LAYOUTS(Fixture) \
+    INSTANTIATE_TEST_SUITE_P( \
+        , Fixture, testing::Values(cairn::pages::LayoutModel::sparse, cairn::pages::LayoutModel::linear), \
+        cairn::heap::layout_name)

@@ -50,17 +50,20 @@ TEST_P(MisuseTest, DoubleFreeIsFoundWhereverTheSlotIs) {
     };
     constexpr Case cases[] = {
         {"in the magazine, last", [](MisuseTest& t, void* slot) { t.free(slot); }},
-        {"in the magazine, under others", [](MisuseTest& t, void* slot) {
+        {"in the magazine, under others",
+         [](MisuseTest& t, void* slot) {
              void* more[3] = {t.allocate(48), t.allocate(48), t.allocate(48)};
              t.free(slot);
              for (void* each : more) t.free(each);
          }},
         {"in another thread's magazine", [](MisuseTest& t, void* slot) { t.heap.free(*t.other, slot); }},
-        {"in the depot", [](MisuseTest& t, void* slot) {
+        {"in the depot",
+         [](MisuseTest& t, void* slot) {
              t.free(slot);
              t.heap->flush(*t.cache);
          }},
-        {"home in its span", [](MisuseTest& t, void* slot) {
+        {"home in its span",
+         [](MisuseTest& t, void* slot) {
              t.free(slot);
              t.heap->flush(*t.cache);
              t.heap->drain(true);
@@ -109,7 +112,8 @@ TEST_P(MisuseTest, AnOverwrittenKeyIsMissedByTheThreadAndFoundAtHome) {
 TEST_P(MisuseTest, InteriorPointersNameTheirObject) {
     void* small = allocate(48);
     for (const std::ptrdiff_t offset : {1, 8, 16, 32, 47}) {
-        expect_free_says(at_offset(small, offset), "free of interior pointer " + hex(at_offset(small, offset)) +
+        expect_free_says(at_offset(small, offset), "free of interior pointer " +
+                                                       hex(at_offset(small, offset)) +
                                                        " (48-byte class, object at " + hex(small) + ")");
     }
     void* tall = allocate(9472);  // spans of 7 pages
@@ -153,7 +157,8 @@ TEST_P(MisuseTest, AddressesOfOthers) {
                          "free of foreign pointer " + hex(reinterpret_cast<void*>(wild)));
     }
     // Behind and before the heap's memory, within its arena, and where its next arena would be.
-    for (const std::ptrdiff_t offset : {std::ptrdiff_t(40 * mib), std::ptrdiff_t(1024 * mib), -std::ptrdiff_t(mib)}) {
+    for (const std::ptrdiff_t offset :
+         {std::ptrdiff_t(40 * mib), std::ptrdiff_t(1024 * mib), -std::ptrdiff_t(mib)}) {
         void* wild = at_offset(freed_span, offset);
         expect_free_says(wild, "free of foreign pointer " + hex(wild));
     }
@@ -178,8 +183,8 @@ TEST_P(MisuseTest, OtherCallsSayTheirName) {
                                                          hex(inside_large) + " (large, object at " +
                                                          hex(large) + ")\n");
     EXPECT_EQ(asks(Call::realloc, data), "cairn: realloc of foreign pointer " + hex(data) + "\n");
-    EXPECT_EQ(asks(Call::usable_size, freed), "cairn: usable size of freed pointer " + hex(freed) +
-                                                  " (48-byte class)\n");
+    EXPECT_EQ(asks(Call::usable_size, freed),
+              "cairn: usable size of freed pointer " + hex(freed) + " (48-byte class)\n");
     EXPECT_EQ(heap.usable(*cache, small), 48u) << "and the good ones are good";
     EXPECT_EQ(heap.usable(*cache, large), mib);
 }

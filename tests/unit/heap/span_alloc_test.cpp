@@ -28,7 +28,9 @@ protected:
         const SpanAllocSettings settings{.layout = GetParam()};
         ASSERT_TRUE(spans.initialize(settings, hooks)) << spans.addresses().failure_text();
     }
-    Span* large(std::size_t pages, LocalPages* local = nullptr) { return spans.allocate(pages, kind, 0, local); }
+    Span* large(std::size_t pages, LocalPages* local = nullptr) {
+        return spans.allocate(pages, kind, 0, local);
+    }
     static void* start_of(const Span* span) { return reinterpret_cast<void*>(span->base); }
     // The first and the last byte of each page are zero.
     static bool is_zero(const Span* span) {
@@ -116,7 +118,8 @@ TEST_P(SpanAllocTest, SmallSpansComeFromTheThreadsOwnPages) {
     EXPECT_EQ(next->base, span->end());
     EXPECT_EQ(local.pages.free_pages(), pages::PageCache::capacity_pages - 16);
     Span* not_cached = large(16, &local);
-    EXPECT_EQ(local.pages.free_pages(), pages::PageCache::capacity_pages - 16) << "a quarter is too much for it";
+    EXPECT_EQ(local.pages.free_pages(), pages::PageCache::capacity_pages - 16)
+        << "a quarter is too much for it";
     spans.verify();
     spans.flush(local);
     EXPECT_TRUE(local.pages.is_empty());

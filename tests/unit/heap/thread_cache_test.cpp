@@ -12,7 +12,9 @@ namespace {
 
 constexpr unsigned class_48 = 5;
 
-std::uint64_t& first_word(void* slot) { return *static_cast<std::uint64_t*>(slot); }
+std::uint64_t& first_word(void* slot) {
+    return *static_cast<std::uint64_t*>(slot);
+}
 
 // One thread's cache of a heap; the slow paths only serve to prepare.
 class ThreadCacheTest : public testing::Test {

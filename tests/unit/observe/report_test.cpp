@@ -160,7 +160,8 @@ TEST_P(ReportTest, WithoutAFileItGoesToStandardError) {
 TEST_P(ReportTest, AnImpossibleFileIsOneLineOfComplaint) {
     testing::internal::CaptureStderr();
     write_report(*heap, 0, ReportFormat::text, "/nonexistent/report");
-    EXPECT_EQ(testing::internal::GetCapturedStderr(), "cairn: cannot write the report to /nonexistent/report\n");
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              "cairn: cannot write the report to /nonexistent/report\n");
 }
 
 CAIRN_ON_BOTH_LAYOUTS(ReportTest);

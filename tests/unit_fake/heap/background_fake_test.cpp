@@ -35,7 +35,7 @@ protected:
         heap = MallocHeap();
         ASSERT_TRUE(heap.start(settings, hooks));
         background = std::make_unique<Background>();
-        background->initialize(*heap, traces);
+        background->initialize(*heap, true, traces);
         current = background.get();
         cache = heap->attach();
     }

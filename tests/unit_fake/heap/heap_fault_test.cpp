@@ -1,5 +1,5 @@
-// A heap whose OS refuses: every single call of a scenario, once and for ever. It must say nullptr, stay whole,
-// and serve again as soon as the OS does.
+// A heap whose OS refuses: every single call of a scenario, once and for ever. It must say nullptr, stay
+// whole, and serve again as soon as the OS does.
 // SPDX-License-Identifier: MIT
 #include <cstring>
 #include <vector>
@@ -40,7 +40,8 @@ public:
         for (unsigned c = 1; c < size_class_count; c += 3) {
             for (unsigned i = 0; i < 40; ++i) keep(*cache, heap.allocate_slot(*cache, c, 1), 1);
         }
-        for (std::size_t bytes = 40 * kib; bytes <= 32 * mib; bytes *= 3) keep(*cache, heap.allocate(*cache, bytes), bytes);
+        for (std::size_t bytes = 40 * kib; bytes <= 32 * mib; bytes *= 3)
+            keep(*cache, heap.allocate(*cache, bytes), bytes);
         for (std::size_t alignment = 16 * kib; alignment <= 16 * mib; alignment *= 8) {
             keep(*other, heap.allocate_aligned(*other, 100 * kib, alignment), 100 * kib);
         }
@@ -154,14 +155,20 @@ protected:
     }
 };
 
-TEST_P(HeapFault, EachCallRefusedOnce) { try_every_call(1); }
-TEST_P(HeapFault, EachCallAndAllAfterItRefused) { try_every_call(os::fake::for_ever); }
+TEST_P(HeapFault, EachCallRefusedOnce) {
+    try_every_call(1);
+}
+TEST_P(HeapFault, EachCallAndAllAfterItRefused) {
+    try_every_call(os::fake::for_ever);
+}
 
 INSTANTIATE_TEST_SUITE_P(, HeapFault,
                          testing::Values(Case{"Sparse", LayoutModel::sparse, UINT64_MAX},
                                          Case{"Linear", LayoutModel::linear, UINT64_MAX},
                                          Case{"SparseLimited", LayoutModel::sparse, 96 * mib}),
-                         [](const testing::TestParamInfo<Case>& info) { return std::string(info.param.name); });
+                         [](const testing::TestParamInfo<Case>& info) {
+                             return std::string(info.param.name);
+                         });
 
 // ---- somebody else is there
 
@@ -188,7 +195,8 @@ protected:
 
 TEST_F(HeapConflict, LinearFailsCleanlyWhereSparseGoesOn) {
     // In the middle of every place for 528.5 GiB sits one page of somebody else.
-    for (std::uintptr_t i = 0; i < hints; ++i) occupy((i << 40 | first_hint) + (std::uintptr_t{300} << 30), page_bytes);
+    for (std::uintptr_t i = 0; i < hints; ++i)
+        occupy((i << 40 | first_hint) + (std::uintptr_t{300} << 30), page_bytes);
     EXPECT_FALSE(start(LayoutModel::linear));
     EXPECT_NE(heap->spans().addresses().failure_text().find("sparse"), std::string_view::npos);
     EXPECT_EQ(os::fake::bytes_in(State::reserved), 0u) << "nothing was kept";
