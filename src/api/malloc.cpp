@@ -1,6 +1,7 @@
 // malloc, free and the rest of the family, as glibc answers at every edge: libcairn-malloc.so.
 //
-// Each entry is a fast path that ends in a return or in a tail call of a slow one. What glibc promises and this file keeps:
+// Each entry is a fast path that ends in a return or in a tail call of a slow one. What glibc promises and
+// this file keeps:
 //   malloc(0) is unique and may be freed; sizes above PTRDIFF_MAX are refused with ENOMEM; free keeps errno;
 //   realloc(p, 0) frees and returns NULL; posix_memalign reports by value; memalign rounds odd alignments up;
 //   blocks of 16 bytes and more are aligned to 16.
@@ -129,8 +130,8 @@ std::size_t usable_size(void* address, Call call) {
     return runtime.heap.usable_size(*thread_cache, address, call);
 }
 
-// A block that was grown once is likely to grow again: beyond small sizes a quarter more is taken, which costs address
-// space until it is touched.
+// A block that was grown once is likely to grow again: beyond small sizes a quarter more is taken, which
+// costs address space until it is touched.
 std::size_t grown_request(std::size_t old_bytes, std::size_t bytes) {
     if (bytes <= heap::max_small_bytes || bytes < old_bytes) return bytes;
     const std::size_t roomy = old_bytes + old_bytes / 4;
@@ -155,8 +156,8 @@ void* reallocate(void* address, std::size_t bytes) {
     return moved;
 }
 
-// Before a fork the handlers set last run first. Ours takes the heap's locks, so it must be the first set: then others may
-// allocate in theirs. Hence a start before main(), even when nobody has allocated by then.
+// Before a fork the handlers set last run first. Ours takes the heap's locks, so it must be the first set:
+// then others may allocate in theirs. Hence a start before main(), even when nobody has allocated by then.
 [[gnu::constructor]] void at_load() { (void)runtime.ensure_started(); }
 [[gnu::destructor]] void at_exit() { runtime.report_if_asked(); }
 
@@ -200,7 +201,9 @@ CAIRN_EXPORT void* memalign(std::size_t alignment, std::size_t bytes) noexcept {
     return allocate_aligned(bytes, std::bit_ceil(alignment));
 }
 
-CAIRN_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept { return memalign(alignment, bytes); }
+CAIRN_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+    return memalign(alignment, bytes);
+}
 
 CAIRN_EXPORT int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
     if (alignment % sizeof(void*) != 0 || !std::has_single_bit(alignment)) return EINVAL;
@@ -212,7 +215,9 @@ CAIRN_EXPORT int posix_memalign(void** out, std::size_t alignment, std::size_t b
     return 0;
 }
 
-CAIRN_EXPORT void* valloc(std::size_t bytes) noexcept { return allocate_aligned(bytes, cairn::os::page_bytes()); }
+CAIRN_EXPORT void* valloc(std::size_t bytes) noexcept {
+    return allocate_aligned(bytes, cairn::os::page_bytes());
+}
 
 CAIRN_EXPORT void* pvalloc(std::size_t bytes) noexcept {
     const std::size_t page = cairn::os::page_bytes();

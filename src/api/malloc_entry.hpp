@@ -1,6 +1,7 @@
 // What operator new and the statistics calls share with malloc: the same heap by internal names.
 //
-// Going through these instead of malloc's own symbols keeps a program that replaces malloc, but not new, whole.
+// Going through these instead of malloc's own symbols keeps a program that replaces malloc, but not new,
+// whole.
 // SPDX-License-Identifier: MIT
 #pragma once
 

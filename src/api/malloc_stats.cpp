@@ -1,4 +1,5 @@
-// malloc's own statistics calls, answered from the heap: mallinfo, malloc_info, malloc_stats, malloc_trim, mallopt.
+// malloc's own statistics calls, answered from the heap: mallinfo, malloc_info, malloc_stats, malloc_trim,
+// mallopt.
 // SPDX-License-Identifier: MIT
 #include <malloc.h>
 #include <stdio.h>
@@ -56,7 +57,8 @@ CAIRN_EXPORT struct mallinfo mallinfo() noexcept {
     return info;
 }
 
-// Sends everything idle home and returns free pages beyond `keep_bytes` to the OS. 1 when something was returned.
+// Sends everything idle home and returns free pages beyond `keep_bytes` to the OS. 1 when something was
+// returned.
 CAIRN_EXPORT int malloc_trim(std::size_t keep_bytes) noexcept {
     if (!runtime.is_started()) return 0;
     cairn::heap::ThreadCache& cache = runtime.current_cache();
@@ -69,13 +71,16 @@ CAIRN_EXPORT int malloc_trim(std::size_t keep_bytes) noexcept {
 CAIRN_EXPORT int malloc_info(int options, FILE* file) noexcept {
     if (options != 0) return EINVAL;
     const Sums now = sums();
-    fprintf(file,
-            "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
-            "<total type=\"rest\" count=\"1\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n"
-            "<system type=\"max\" size=\"%zu\"/>\n<aspace type=\"total\" size=\"%zu\"/>\n</heap>\n"
-            "<total type=\"rest\" count=\"1\" size=\"%zu\"/>\n<total type=\"mmap\" count=\"%d\" size=\"%zu\"/>\n"
-            "<system type=\"current\" size=\"%zu\"/>\n</malloc>\n",
-            now.free, now.mapped, now.mapped, now.mapped + now.returned, now.free, now.large != 0, now.large, now.mapped);
+    fprintf(
+        file,
+        "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n<total type=\"fast\" count=\"0\" "
+        "size=\"0\"/>\n"
+        "<total type=\"rest\" count=\"1\" size=\"%zu\"/>\n<system type=\"current\" size=\"%zu\"/>\n"
+        "<system type=\"max\" size=\"%zu\"/>\n<aspace type=\"total\" size=\"%zu\"/>\n</heap>\n"
+        "<total type=\"rest\" count=\"1\" size=\"%zu\"/>\n<total type=\"mmap\" count=\"%d\" size=\"%zu\"/>\n"
+        "<system type=\"current\" size=\"%zu\"/>\n</malloc>\n",
+        now.free, now.mapped, now.mapped, now.mapped + now.returned, now.free, now.large != 0, now.large,
+        now.mapped);
     return 0;
 }
 

@@ -1,11 +1,11 @@
 // operator new and delete over the same heap.
 //
-// A program may replace only the plain forms; the standard says the others then go through them. So every other form here
-// first looks whether the plain one is ours, as the dynamic linker resolved it, and calls whichever it is. The nothrow forms
-// are left to the C++ library, which wraps the plain ones.
+// A program may replace only the plain forms; the standard says the others then go through them. So every
+// other form here first looks whether the plain one is ours, as the dynamic linker resolved it, and calls
+// whichever it is. The nothrow forms are left to the C++ library, which wraps the plain ones.
 //
-// Nothing here links to a C++ library (a C program would pay a millisecond for it): what a failure needs is found by weak
-// symbols, which every C++ program has.
+// Nothing here links to a C++ library (a C program would pay a millisecond for it): what a failure needs is
+// found by weak symbols, which every C++ program has.
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 #include <new>
@@ -29,7 +29,8 @@ namespace {
         handler();
         if (void* start = allocate_aligned(bytes, alignment)) return start;
     }
-    if (throw_bad_alloc == nullptr) base::fatal("operator new: out of memory, and no C++ library to throw with");
+    if (throw_bad_alloc == nullptr)
+        base::fatal("operator new: out of memory, and no C++ library to throw with");
     throw_bad_alloc();
 }
 
@@ -48,7 +49,8 @@ CAIRN_EXPORT void* operator new(std::size_t bytes) {
 CAIRN_EXPORT void operator delete(void* start) noexcept { cairn::api::release(start); }
 
 CAIRN_EXPORT void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    if (void* start = cairn::api::allocate_aligned(bytes, static_cast<std::size_t>(alignment))) [[likely]] return start;
+    if (void* start = cairn::api::allocate_aligned(bytes, static_cast<std::size_t>(alignment))) [[likely]]
+        return start;
     return cairn::api::allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
 }
 
@@ -59,7 +61,13 @@ CAIRN_EXPORT void* operator new[](std::size_t bytes) { return ::operator new(byt
 CAIRN_EXPORT void operator delete[](void* start) noexcept { ::operator delete(start); }
 CAIRN_EXPORT void operator delete(void* start, std::size_t) noexcept { ::operator delete(start); }
 CAIRN_EXPORT void operator delete[](void* start, std::size_t) noexcept { ::operator delete[](start); }
-CAIRN_EXPORT void* operator new[](std::size_t bytes, std::align_val_t alignment) { return ::operator new(bytes, alignment); }
+CAIRN_EXPORT void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+    return ::operator new(bytes, alignment);
+}
 CAIRN_EXPORT void operator delete[](void* start, std::align_val_t a) noexcept { ::operator delete(start, a); }
-CAIRN_EXPORT void operator delete(void* start, std::size_t, std::align_val_t a) noexcept { ::operator delete(start, a); }
-CAIRN_EXPORT void operator delete[](void* start, std::size_t, std::align_val_t a) noexcept { ::operator delete[](start, a); }
+CAIRN_EXPORT void operator delete(void* start, std::size_t, std::align_val_t a) noexcept {
+    ::operator delete(start, a);
+}
+CAIRN_EXPORT void operator delete[](void* start, std::size_t, std::align_val_t a) noexcept {
+    ::operator delete[](start, a);
+}

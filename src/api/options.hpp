@@ -1,4 +1,5 @@
-// Every run-time switch in one table: environment name, default, values, meaning. Read once, pushed down as arguments.
+// Every run-time switch in one table: environment name, default, values, meaning. Read once, pushed down as
+// arguments.
 //
 // A bad value: one line that names the valid ones, and the default goes on.
 // SPDX-License-Identifier: MIT

@@ -23,14 +23,15 @@ constinit heap::ThreadCache retired_cache;
 constinit pthread_key_t exit_key = 0;
 constinit std::atomic<bool> has_exit_key{false};
 
-// libc runs key destructors in up to four rounds while they re-arm; ours waits for the second, so that other libraries'
-// destructors still find a cache. Not for the last: a thread whose first allocation is in a destructor of the first
-// or second round would have too few left, and keep its cache for ever.
+// libc runs key destructors in up to four rounds while they re-arm; ours waits for the second, so that other
+// libraries' destructors still find a cache. Not for the last: a thread whose first allocation is in a
+// destructor of the first or second round would have too few left, and keep its cache for ever.
 constexpr std::uintptr_t last_round = 2;
 
 void on_thread_exit(void* round) {
     const auto number = reinterpret_cast<std::uintptr_t>(round);
-    if (number < last_round && pthread_setspecific(exit_key, reinterpret_cast<void*>(number + 1)) == 0) return;
+    if (number < last_round && pthread_setspecific(exit_key, reinterpret_cast<void*>(number + 1)) == 0)
+        return;
     runtime.retire_thread();
 }
 
@@ -40,7 +41,8 @@ void after_fork_child() { runtime.heap.reset_after_fork(thread_cache); }
 
 // A library loaded with RTLD_DEEPBIND calls libc's own malloc; what it hands out may be freed here.
 bool free_by_libc(void* address) {
-    if (__libc_free == nullptr || !os::is_block_of_break(reinterpret_cast<std::uintptr_t>(address))) return false;
+    if (__libc_free == nullptr || !os::is_block_of_break(reinterpret_cast<std::uintptr_t>(address)))
+        return false;
     __libc_free(address);
     return true;
 }
@@ -78,7 +80,8 @@ bool Runtime::start() {
         if (options.report != ReportFormat::none && options.report_file == nullptr) os::keep_stderr();
         background.initialize(heap, options.has_background, options.trace_scavenger);
         start_ns = os::monotonic_ns();
-        state_.store(State::ready, std::memory_order_release);  // release: publishes the heap to ensure_started()
+        // release: publishes the heap to ensure_started()
+        state_.store(State::ready, std::memory_order_release);
     }
     // libc may allocate in here, from the heap that is ready now.
     if (pthread_key_create(&exit_key, on_thread_exit) == 0) {
@@ -94,7 +97,8 @@ heap::ThreadCache& Runtime::current_cache() {
     cache = heap.attach();
     if (cache == nullptr) return blank_cache;
     thread_cache = cache;  // before setspecific, which may allocate
-    // acquire: pairs with start(); without a key the cache of this thread is simply kept for the next fork or exit
+    // acquire: pairs with start(); without a key the cache of this thread is simply kept for the next fork or
+    // exit
     if (has_exit_key.load(std::memory_order_acquire)) {
         pthread_setspecific(exit_key, reinterpret_cast<void*>(std::uintptr_t{1}));
     }
@@ -113,7 +117,8 @@ void Runtime::report_if_asked() {
     if (options.report == ReportFormat::none) return;
     if (options.report_pid != 0 && options.report_pid != os::process_id()) return;
     if (!ensure_started()) return;
-    const auto format = options.report == ReportFormat::json ? observe::ReportFormat::json : observe::ReportFormat::text;
+    const auto format =
+        options.report == ReportFormat::json ? observe::ReportFormat::json : observe::ReportFormat::text;
     observe::write_report(heap, os::monotonic_ns() - start_ns, format, options.report_file);
 }
 

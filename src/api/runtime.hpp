@@ -1,8 +1,9 @@
 // The one owner of all state: the heap, its options, its background thread, and who is attached.
 //
-// Started by the first allocation, whoever makes it and however early; never stopped or destroyed, since other libraries
-// free after our destructors. A thread gets its cache on its first slow path and loses it in the second round of its
-// key destructors; what runs after that (libc frees four times more) uses the central lists directly.
+// Started by the first allocation, whoever makes it and however early; never stopped or destroyed, since
+// other libraries free after our destructors. A thread gets its cache on its first slow path and loses it in
+// the second round of its key destructors; what runs after that (libc frees four times more) uses the central
+// lists directly.
 //
 // Floor: api. Locks: start_lock_ (Rank::runtime) around the start only.
 // SPDX-License-Identifier: MIT

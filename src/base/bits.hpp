@@ -12,7 +12,9 @@ constexpr bool is_power_of_two(std::uint64_t n) { return std::has_single_bit(n);
 
 // Needs: `unit` a power of two. Overflow of align_up is the caller's to exclude.
 constexpr std::uintptr_t align_down(std::uintptr_t n, std::uintptr_t unit) { return n & ~(unit - 1); }
-constexpr std::uintptr_t align_up(std::uintptr_t n, std::uintptr_t unit) { return (n + unit - 1) & ~(unit - 1); }
+constexpr std::uintptr_t align_up(std::uintptr_t n, std::uintptr_t unit) {
+    return (n + unit - 1) & ~(unit - 1);
+}
 constexpr bool is_aligned(std::uintptr_t n, std::uintptr_t unit) { return (n & (unit - 1)) == 0; }
 
 constexpr std::size_t divide_up(std::size_t n, std::size_t d) { return n / d + (n % d != 0); }

@@ -64,7 +64,8 @@ void fatal(std::string_view text) {
 
 void check_failed(const char* expression, const char* file, int line) {
     Message text;
-    text << "internal check failed: " << expression << " at " << file << ":" << static_cast<std::uint64_t>(line);
+    text << "internal check failed: " << expression << " at " << file << ":"
+         << static_cast<std::uint64_t>(line);
     fatal(text.view());
 }
 

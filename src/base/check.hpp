@@ -1,4 +1,5 @@
-// Failure, in three kinds: the user's mistake (fatal with a message), ours (CHECK, ASSERT, VERIFY), none else.
+// Failure, in three kinds: the user's mistake (fatal with a message), ours (CHECK, ASSERT, VERIFY), none
+// else.
 //
 // CHECK is always on, ASSERT in debug builds, VERIFY in checked builds. Messages are built in a buffer on
 // the stack: nothing here allocates, takes a lock or touches errno.
@@ -42,8 +43,13 @@ void report(std::string_view text);
 }  // namespace cairn::base
 
 #define CAIRN_CHECK(expression) \
-    (__builtin_expect(!!(expression), 1) ? (void)0 : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))
+    (__builtin_expect(!!(expression), 1) ? (void)0 \
+                                         : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))
 #define CAIRN_ASSERT(expression) \
-    (!::cairn::base::debug_build || (expression) ? (void)0 : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))
+    (!::cairn::base::debug_build || (expression) \
+         ? (void)0 \
+         : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))
 #define CAIRN_VERIFY(expression) \
-    (!::cairn::base::checked_build || (expression) ? (void)0 : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))
+    (!::cairn::base::checked_build || (expression) \
+         ? (void)0 \
+         : ::cairn::base::check_failed(#expression, __FILE__, __LINE__))

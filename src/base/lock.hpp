@@ -1,9 +1,10 @@
 // The locks of Cairn: one ordered list of ranks, and a lock of four bytes that spins briefly and then sleeps.
 //
-// Locks are taken in rising rank only; debug builds count what each thread holds and stop at the first breach. Locks of
-// one rank are taken in the order of their array, and together only around fork. A lock is held briefly and
-// nothing is allocated or logged under it. Sleeping is a futex behind os_calls.hpp, so a preempted owner
-// costs a switch, not a spin (20 forks with a spinlock took 700 times longer than with a futex).
+// Locks are taken in rising rank only; debug builds count what each thread holds and stop at the first
+// breach. Locks of one rank are taken in the order of their array, and together only around fork. A lock is
+// held briefly and nothing is allocated or logged under it. Sleeping is a futex behind os_calls.hpp, so a
+// preempted owner costs a switch, not a spin (20 forks with a spinlock took 700 times longer than with a
+// futex).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -50,7 +51,8 @@ public:
         if constexpr (debug_build) note_taken(rank);
         std::uint32_t expected = 0;
         // acquire: pairs with the release in unlock()
-        if (word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) return;
+        if (word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed))
+            return;
         lock_contended();
     }
 
@@ -80,7 +82,8 @@ private:
     [[nodiscard]] bool try_take() {
         std::uint32_t expected = 0;
         // acquire: pairs with the release in unlock()
-        return word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed);
+        return word_.compare_exchange_strong(expected, 1, std::memory_order_acquire,
+                                             std::memory_order_relaxed);
     }
 
     __attribute__((noinline)) void lock_contended() {

@@ -13,23 +13,26 @@ namespace {
 constexpr std::uint64_t look_ns = 250'000'000;        // between looks while nothing is due
 constexpr std::uint64_t patience_ns = 5'000'000'000;  // without work before the thread ends
 constexpr std::uint64_t retry_ns = 1'000'000'000;     // after the OS refused a thread
-constexpr std::uint64_t unattended_bytes = std::uint64_t{16} << 20;  // free pages that may stay when there is no thread
-constexpr unsigned ending_yields = 1000;              // far more than a thread needs from its last look to its exit
+// free pages that may stay when there is no thread
+constexpr std::uint64_t unattended_bytes = std::uint64_t{16} << 20;
+// far more than a thread needs from its last look to its exit
+constexpr unsigned ending_yields = 1000;
 
 }  // namespace
 
 void Background::start_if_needed() {
     if (has_thread_ && try_start()) return;
-    // No thread to be had (CAIRN_BACKGROUND=off, RLIMIT_NPROC, seccomp): whoever frees returns half of the free pages once
-    // they outweigh the used ones.
+    // No thread to be had (CAIRN_BACKGROUND=off, RLIMIT_NPROC, seccomp): whoever frees returns half of the
+    // free pages once they outweigh the used ones.
     const std::uint64_t free_bytes = heap_->spans().backed_free_bytes();
-    if (free_bytes > heap_->spans().in_use_bytes() + unattended_bytes) (void)heap_->spans().scavenge(free_bytes / 2, true);
+    if (free_bytes > heap_->spans().in_use_bytes() + unattended_bytes)
+        (void)heap_->spans().scavenge(free_bytes / 2, true);
 }
 
 // True when a thread runs, or soon will.
 bool Background::try_start() {
-    // seq_cst: what was freed is visible before is_ending_ is read; pairs with the store in loop(), so that either the
-    // thread sees the pages or this sees that it ends
+    // seq_cst: what was freed is visible before is_ending_ is read; pairs with the store in loop(), so that
+    // either the thread sees the pages or this sees that it ends
     std::atomic_thread_fence(std::memory_order_seq_cst);
     for (unsigned i = 0; os::is_background_running(); ++i) {
         // relaxed: ordered by the fence
@@ -83,13 +86,15 @@ void Background::release_batch(std::uint64_t backlog_bytes) {
 void Background::trace(std::uint64_t released_bytes) const {
     const SpanAlloc::Usage usage = heap_->spans().usage();
     base::Message line;
-    line << "scav " << released_bytes / 1024 << " KiB work (bg), " << usage.returned_bytes / 1024 << " KiB now, "
-         << usage.in_use_bytes * 100 / (usage.in_use_bytes + usage.free_bytes + 1) << "% util";
+    line << "scav " << released_bytes / 1024 << " KiB work (bg), " << usage.returned_bytes / 1024
+         << " KiB now, " << usage.in_use_bytes * 100 / (usage.in_use_bytes + usage.free_bytes + 1)
+         << "% util";
     base::report(line.view());
 }
 
 void Background::loop() {
-    is_ending_.store(false, std::memory_order_relaxed);  // relaxed: a freer that reads the old value only waits
+    // relaxed: a freer that reads the old value only waits
+    is_ending_.store(false, std::memory_order_relaxed);
     std::uint64_t last_work_ns = os::monotonic_ns();
     std::uint64_t last_drain_ns = last_work_ns;
     last_batch_end_ns_ = last_work_ns;
@@ -108,10 +113,12 @@ void Background::loop() {
         }
         pacer_.rest();
         if (now_ns - last_work_ns > patience_ns && !heap_->spans().has_excess()) {
-            is_ending_.store(true, std::memory_order_seq_cst);    // seq_cst: before the last look; see start_if_needed()
+            // seq_cst: before the last look; see start_if_needed()
+            is_ending_.store(true, std::memory_order_seq_cst);
             std::atomic_thread_fence(std::memory_order_seq_cst);  // seq_cst: as above
             if (!heap_->spans().has_excess()) return;
-            is_ending_.store(false, std::memory_order_relaxed);  // relaxed: a freer that reads the old value only waits
+            // relaxed: a freer that reads the old value only waits
+            is_ending_.store(false, std::memory_order_relaxed);
         }
         os::background_sleep(look_ns);
     }

@@ -1,7 +1,9 @@
-// The background thread's work: gives idle memory back to the OS while the program does something else, or nothing.
+// The background thread's work: gives idle memory back to the OS while the program does something else, or
+// nothing.
 //
-// It runs only while there is something to give back, and ends a few seconds after: a program that never frees much has
-// no thread of ours. It knows nothing but the heap it is handed; the goal follows recent use (pages/scavenger.hpp).
+// It runs only while there is something to give back, and ends a few seconds after: a program that never
+// frees much has no thread of ours. It knows nothing but the heap it is handed; the goal follows recent use
+// (pages/scavenger.hpp).
 //   1  depots that nobody touched since the last look go home, which empties spans;
 //   2  free pages beyond the goal are returned, highest addresses first, about 1 % of a core;
 //   3  sleeps as the pacer says, or until woken.
@@ -21,15 +23,16 @@ namespace cairn::heap {
 class Background {
 public:
     constexpr Background() = default;
-    // `has_thread` false: never starts one, as for programs that must stay single-threaded or whose sandbox kills on clone.
+    // `has_thread` false: never starts one, as for programs that must stay single-threaded or whose sandbox
+    // kills on clone.
     void initialize(Heap& heap, bool has_thread, bool traces) {
         heap_ = &heap;
         has_thread_ = has_thread;
         traces_ = traces;
     }
 
-    // Starts the thread unless it runs; where the OS refuses one, does a little of its work instead. Cost: a fence and a
-    // few loads when it runs. Any thread, no lock held.
+    // Starts the thread unless it runs; where the OS refuses one, does a little of its work instead. Cost: a
+    // fence and a few loads when it runs. Any thread, no lock held.
     void start_if_needed();
 
 private:
@@ -47,7 +50,8 @@ private:
     pages::ScavengePacer pacer_;        // [owner]
     std::uint64_t last_batch_end_ns_ = 0;  // [owner]
     std::atomic<bool> is_ending_{false};   // [atomic] the thread had nothing to do at its last look
-    std::atomic<std::uint64_t> retry_at_ns_{0};  // [atomic] no new try before; 0 until the OS first refuses a thread
+    // [atomic] no new try before; 0 until the OS first refuses a thread
+    std::atomic<std::uint64_t> retry_at_ns_{0};
 };
 
 }  // namespace cairn::heap

@@ -26,7 +26,7 @@
 //
 // Class 0 holds large objects: only so that the sweeper finds them.
 //
-// Floor: heap. Locks: callers hold none. Source: Go mcentral.go (BSD-3); facts F§6.5, F§8.
+// Floor: heap. Locks: callers hold none. Source: Go mcentral.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

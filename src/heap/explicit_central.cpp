@@ -11,13 +11,14 @@ namespace {
 
 using base::Guard;
 
-// The depot of a class holds at most this much: enough to pass whole magazines between threads, little enough that
-// free memory of one class does not starve the others.
+// The depot of a class holds at most this much: enough to pass whole magazines between threads, little enough
+// that free memory of one class does not starve the others.
 constexpr std::size_t depot_bytes = std::size_t{256} << 10;
 
 }  // namespace
 
-void ExplicitCentral::initialize(unsigned size_class, SpanAlloc& spans, PointerArrays& arrays, const Misuse& misuse) {
+void ExplicitCentral::initialize(unsigned size_class, SpanAlloc& spans, PointerArrays& arrays,
+                                 const Misuse& misuse) {
     size_class_ = static_cast<std::uint8_t>(size_class);
     spans_ = &spans;
     arrays_ = &arrays;
@@ -49,7 +50,8 @@ unsigned ExplicitCentral::take(void** out, unsigned want, LocalPages* local) {
         }
         if (const unsigned taken = take_from_spans_locked(out, want)) return taken;
     }
-    Span* span = spans_->allocate(size_classes[size_class_].span_pages, ObjectKind::explicit_free, size_class_, local);
+    Span* span =
+        spans_->allocate(size_classes[size_class_].span_pages, ObjectKind::explicit_free, size_class_, local);
     Guard guard(lock_);
     if (span == nullptr) return take_from_spans_locked(out, want);  // somebody may have freed meanwhile
     ++spans_count_;
@@ -169,7 +171,8 @@ bool ExplicitCentral::holds(void* slot) {
         if (depot_[i] == slot) return true;
     }
     const Span* span = spans_->span_of(address);
-    if (span == nullptr || span->kind != ObjectKind::explicit_free || span->size_class != size_class_) return true;
+    if (span == nullptr || span->kind != ObjectKind::explicit_free || span->size_class != size_class_)
+        return true;
     const std::size_t index = span->slot_of(address);
     return index < span->slots && (span->alloc_bits[index / 64] >> (index % 64) & 1) == 0;
 }

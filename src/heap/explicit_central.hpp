@@ -1,14 +1,18 @@
-// One size class of malloc's objects, shared by all threads: a depot of free slots over spans with free slots.
+// One size class of malloc's objects, shared by all threads: a depot of free slots over spans with free
+// slots.
 //
 // Threads exchange batches. A batch coming in
 //   1  is copied onto the depot, a stack of pointers that touches neither objects nor spans;
-//   2  or, the depot being full, goes home: each slot's bit is cleared in its span, which is where a double free
-//      that the threads' own check missed is found; a span whose slots are all back returns to the page heap.
-// A batch going out comes from the depot, else from the span that got a slot back last (the fullest), else from a new span.
-// An idle depot is drained by the background thread, so free memory does not wait for a program that sleeps.
+//   2  or, the depot being full, goes home: each slot's bit is cleared in its span, which is where a double
+//      free that the threads' own check missed is found; a span whose slots are all back returns to the page
+//      heap.
+// A batch going out comes from the depot, else from the span that got a slot back last (the fullest), else
+// from a new span. An idle depot is drained by the background thread, so free memory does not wait for a
+// program that sleeps.
 //
 // Floor: heap. Lock: Rank::central, one a class; the page heap is called without it.
-// Source: the depot is Bonwick & Adams' magazine depot (2001) as tcmalloc's transfer cache uses it; spans are Go's.
+// Source: the depot is Bonwick & Adams' magazine depot (2001) as tcmalloc's transfer cache uses it; spans are
+// Go's.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -35,10 +39,12 @@ public:
     [[nodiscard]] unsigned take(void** out, unsigned want, LocalPages* local);
     // Takes slots back; `local` may be nullptr.
     void put(void* const* slots, unsigned count);
-    // Sends home what the depot has not needed since the last call (`all`: everything). Returns slots sent home.
+    // Sends home what the depot has not needed since the last call (`all`: everything). Returns slots sent
+    // home.
     unsigned drain(bool all);
 
-    // True when `slot` lies in the depot or is free in its span: the exact answer behind the quick double-free check.
+    // True when `slot` lies in the depot or is free in its span: the exact answer behind the quick
+    // double-free check.
     [[nodiscard]] bool holds(void* slot);
 
     struct Usage {
@@ -59,7 +65,8 @@ private:
 
     unsigned take_from_spans_locked(void** out, unsigned want);
     [[nodiscard]] bool make_room_locked(unsigned count);
-    // What a batch held that is not ours to take: told when the lock is free, since a handler of SIGABRT may allocate.
+    // What a batch held that is not ours to take: told when the lock is free, since a handler of SIGABRT may
+    // allocate.
     struct Wrong {
         static constexpr unsigned capacity = 8;
         std::uintptr_t addresses[capacity];

@@ -22,9 +22,11 @@ constexpr std::size_t first_magazine_bytes = std::size_t{32} << 10;
 constexpr unsigned first_magazine_entries = 32;
 constexpr std::size_t last_magazine_bytes = std::size_t{1} << 20;
 constexpr unsigned last_magazine_entries = 1024;
-// A thread that only takes, or only gives, gains nothing from a long magazine: batches of this size are cheap enough.
+// A thread that only takes, or only gives, gains nothing from a long magazine: batches of this size are cheap
+// enough.
 constexpr unsigned one_way_entries = 64;
-// What all magazines of a thread may hold: half the heap, within these bounds. Beyond it idle ones are emptied first.
+// What all magazines of a thread may hold: half the heap, within these bounds. Beyond it idle ones are
+// emptied first.
 constexpr std::size_t least_thread_bytes = std::size_t{2} << 20;
 constexpr std::size_t most_thread_bytes = std::size_t{8} << 20;
 
@@ -124,7 +126,8 @@ bool Heap::grow_magazine(ThreadCache& cache, unsigned size_class) {
         history.capacity == 0 ? first_capacity(size_class) : std::min(history.capacity * 2, limit);
     if (capacity <= history.capacity) return false;
     const std::size_t more_bytes = (capacity - history.capacity) * slot_bytes;
-    const std::size_t budget = std::clamp<std::size_t>(spans_.in_use_bytes() / 2, least_thread_bytes, most_thread_bytes);
+    const std::size_t budget =
+        std::clamp<std::size_t>(spans_.in_use_bytes() / 2, least_thread_bytes, most_thread_bytes);
     if (cache.magazine_bytes + more_bytes > budget && history.capacity != 0) {
         trim(cache);
         if (cache.magazine_bytes + more_bytes > budget) return false;
@@ -224,7 +227,9 @@ void Heap::free_small(ThreadCache& cache, void* slot, std::uint32_t entry) {
     const std::uint32_t index = object_index(size_class, offset);
     if (index >= row.objects || index * row.object_bytes != offset) {
         if (index >= row.objects) misuse_.foreign(Call::free, address);
-        else misuse_.interior(Call::free, address, address - offset + index * row.object_bytes, row.object_bytes);
+        else
+            misuse_.interior(Call::free, address, address - offset + index * row.object_bytes,
+                             row.object_bytes);
         return;
     }
     auto* first_word = static_cast<std::uint64_t*>(slot);
@@ -243,7 +248,8 @@ void Heap::free_small(ThreadCache& cache, void* slot, std::uint32_t entry) {
     BinHistory& history = cache.history[size_class];
     history.is_idle = false;
     if (bin.top == bin.end) {
-        const bool grown = (history.capacity == 0 || history.has_refilled) && grow_magazine(cache, size_class);
+        const bool grown =
+            (history.capacity == 0 || history.has_refilled) && grow_magazine(cache, size_class);
         history.has_overflowed = true;
         history.has_refilled = false;
         if (verify_often_) centrals_[size_class].verify();
@@ -265,8 +271,8 @@ bool Heap::is_cached(ThreadCache& cache, void* slot, unsigned size_class) {
     if (centrals_[size_class].holds(slot)) return true;
     Guard guard(caches_lock_);
     for (ThreadCache* other = caches_.first(); other != nullptr; other = Caches::next(other)) {
-        // Racy by nature: its owner may be at work. The arrays are never unmapped, and a stale answer needs the
-        // program to free one object from two threads at once.
+        // Racy by nature: its owner may be at work. The arrays are never unmapped, and a stale answer needs
+        // the program to free one object from two threads at once.
         void** const base = __atomic_load_n(&other->bins[size_class].base, __ATOMIC_RELAXED);
         void** const top = __atomic_load_n(&other->bins[size_class].top, __ATOMIC_RELAXED);
         if (top < base || top - base > last_magazine_entries) continue;
@@ -299,14 +305,19 @@ void Heap::free_slow(ThreadCache& cache, void* address) {
 }
 
 void Heap::explain_bad(Call call, std::uintptr_t address) const {
-    if (const Span* span = spans_.span_of(address); span != nullptr && span->kind == ObjectKind::explicit_free) {
+    if (const Span* span = spans_.span_of(address);
+        span != nullptr && span->kind == ObjectKind::explicit_free) {
         const std::size_t slot = span->slot_of(address);
         if (slot < span->slots) {
             const std::uintptr_t object = span->slot_address(slot);
-            if (object != address) return misuse_.interior(call, address, object, span->is_large() ? 0 : span->slot_bytes);
+            const std::size_t slot_bytes = span->is_large() ? 0 : span->slot_bytes;
+            if (object != address) return misuse_.interior(call, address, object, slot_bytes);
+            // parked, since it is not the caller's
+            if (span->is_large()) return misuse_.freed(call, address, 0);
         }
     }
-    const Span* last = spans_.addresses().span_of(address);  // the record of a span that was there may still tell
+    // the record of a span that was there may still tell
+    const Span* last = spans_.addresses().span_of(address);
     if (last != nullptr && !last->is_alive() && last->base == address && last->is_large() &&
         last->kind == ObjectKind::explicit_free && call == Call::free) {
         return misuse_.double_free_large(address, last->bytes());

@@ -1,13 +1,18 @@
-// The heap: one object that owns spans, central lists and thread caches, and the climb of an allocation in four steps.
+// The heap: one object that owns spans, central lists and thread caches, and the climb of an allocation in
+// four steps.
 //
-// malloc(n), n <= 32 KiB:   1  the class of n, a slot from this thread's magazine        (inline, ThreadCache)
-//                           2  a batch from the class's depot or spans                   (allocate_slow, ExplicitCentral)
+// malloc(n), n <= 32 KiB:   1  the class of n, a slot from this thread's magazine        (inline,
+//                                                                                        ThreadCache)
+//                           2  a batch from the class's depot or spans                   (allocate_slow,
+//                                                                                        ExplicitCentral)
 //                           3  a new span from this thread's pages or the page heap      (SpanAlloc)
 //                           4  more address space from the OS                            (AddressSpace)
 // malloc(n) above:          whole pages: a large span this thread freed lately, else 3, 4.
 // free(p):                  1  page entry, slot start, key: into this thread's magazine whoever allocated it
-//                           2  the older half of a full magazine goes to the depot, from there home to its spans
-//                           3  a span with all slots home returns its pages; free pages return to the OS in the background
+//                           2  the older half of a full magazine goes to the depot, from there home to its
+//                              spans
+//                           3  a span with all slots home returns its pages; free pages return to the OS in
+//                              the background
 //
 // Failure: nullptr, and the heap is as before. Misuse: misuse.hpp.
 //
@@ -45,19 +50,21 @@ public:
     };
     [[nodiscard]] bool initialize(const Settings& settings, const Hooks& hooks);
 
-    // A cache for the calling thread; nullptr when the OS refuses. Give it back with detach() when the thread ends:
-    // all it holds goes back to the central lists and the page heap.
+    // A cache for the calling thread; nullptr when the OS refuses. Give it back with detach() when the thread
+    // ends: all it holds goes back to the central lists and the page heap.
     [[nodiscard]] ThreadCache* attach();
     void detach(ThreadCache* cache);
 
-    // Takes an object of a kind the collector frees: tiny, small or large. `is_zeroed` asks for zeroed memory; typed objects
-    // always are. nullptr: out of memory. Needs: a cache of attach().
+    // Takes an object of a kind the collector frees: tiny, small or large. `is_zeroed` asks for zeroed
+    // memory; typed objects always are. nullptr: out of memory. Needs: a cache of attach().
     [[nodiscard]] void* allocate(ThreadCache& cache, std::size_t bytes, ObjectKind kind, bool is_zeroed);
 
-    // Slow half of malloc for a small class: refills the magazine or handles the event. nullptr: out of memory.
+    // Slow half of malloc for a small class: refills the magazine or handles the event. nullptr: out of
+    // memory.
     [[nodiscard]] void* allocate_slow(ThreadCache& cache, unsigned size_class, std::size_t request);
     // Whole pages. `alignment` is a power of two; `is_zeroed` tells whether the memory reads as zero.
-    [[nodiscard]] void* allocate_large(ThreadCache& cache, std::size_t bytes, std::size_t alignment, bool& is_zeroed);
+    [[nodiscard]] void* allocate_large(ThreadCache& cache, std::size_t bytes, std::size_t alignment,
+                                       bool& is_zeroed);
     // Slow half of free: nullptr, large objects, full magazines, linear layout, misuse.
     void free_slow(ThreadCache& cache, void* address);
     // Bytes usable at `address`; 0 and a report on misuse.
@@ -70,7 +77,8 @@ public:
     // Sends idle depots home (`all`: everything); called by the background thread and malloc_trim.
     void drain(bool all);
 
-    // fork(): lock everything before, unlock in the parent; in the child also reclaim the other threads' caches.
+    // fork(): lock everything before, unlock in the parent; in the child also reclaim the other threads'
+    // caches.
     void lock_all();
     void unlock_all();
     void reset_after_fork(ThreadCache* survivor);
@@ -115,7 +123,8 @@ private:
     void park(ThreadCache& cache, Span* span);
     void drop_oldest_parked(ThreadCache& cache);
     [[nodiscard]] bool give_swept_cache(ThreadCache& cache);
-    [[nodiscard]] void* allocate_large_swept(ThreadCache& cache, std::size_t bytes, ObjectKind kind, bool is_zeroed);
+    [[nodiscard]] void* allocate_large_swept(ThreadCache& cache, std::size_t bytes, ObjectKind kind,
+                                             bool is_zeroed);
     void drop_swept_cache(ThreadCache& cache);
     void add_totals(const ThreadCache& cache);
     void reclaim_orphans();

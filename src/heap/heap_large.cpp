@@ -1,4 +1,5 @@
-// Large objects: whole pages, a few spans parked per thread, growth in place; and what the heap says about itself.
+// Large objects: whole pages, a few spans parked per thread, growth in place; and what the heap says about
+// itself.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <new>
@@ -14,13 +15,15 @@ namespace {
 using base::Guard;
 using base::page_bytes;
 
-// Large spans a thread keeps for itself: a sixteenth of the heap, within these bounds. Parking saves the page heap's lock and
-// map, half a microsecond; beyond these sizes the program's own writes cost far more, and others may need the pages.
+// Large spans a thread keeps for itself: a sixteenth of the heap, within these bounds. Parking saves the page
+// heap's lock and map, half a microsecond; beyond these sizes the program's own writes cost far more, and
+// others may need the pages.
 constexpr std::size_t least_parked_bytes = std::size_t{2} << 20;
 constexpr std::size_t most_parked_bytes = std::size_t{4} << 20;
 
-// Our address space is not accounted for by the OS, so a request beyond all memory would succeed and fail when touched.
-// From this size on the OS is asked, two calls, as it would be asked by a malloc that maps each block.
+// Our address space is not accounted for by the OS, so a request beyond all memory would succeed and fail
+// when touched. From this size on the OS is asked, two calls, as it would be asked by a malloc that maps each
+// block.
 constexpr std::size_t doubtful_bytes = std::size_t{8} << 30;
 
 }  // namespace
@@ -32,7 +35,8 @@ Span* Heap::take_parked(ThreadCache& cache, std::size_t pages) {
         --cache.parked_count;
         for (unsigned j = i; j < cache.parked_count; ++j) cache.parked[j] = cache.parked[j + 1];
         cache.parked_pages -= span->pages;
-        span->is_parked.store(false, std::memory_order_relaxed);  // relaxed: the object is handed out by this thread
+        // relaxed: the object is handed out by this thread
+        span->is_parked.store(false, std::memory_order_relaxed);
         return span;
     }
     return nullptr;
@@ -48,7 +52,8 @@ void Heap::drop_oldest_parked(ThreadCache& cache) {
 
 void Heap::park(ThreadCache& cache, Span* span) {
     const std::size_t limit_pages =
-        std::clamp<std::size_t>(spans_.in_use_bytes() / 16, least_parked_bytes, most_parked_bytes) / page_bytes;
+        std::clamp<std::size_t>(spans_.in_use_bytes() / 16, least_parked_bytes, most_parked_bytes) /
+        page_bytes;
     if (span->pages > limit_pages || spans_.is_near_limit()) {
         spans_.free(span);
         return;
@@ -77,8 +82,8 @@ void Heap::relieve(ThreadCache& cache) {
     drain(true);
 }
 
-// Near the memory limit free slots in caches and depots are memory wasted: they go home each time the heap grew by a
-// sixty-fourth of the limit, so that it costs nothing while the heap stays.
+// Near the memory limit free slots in caches and depots are memory wasted: they go home each time the heap
+// grew by a sixty-fourth of the limit, so that it costs nothing while the heap stays.
 void Heap::defend_limit(ThreadCache& cache) {
     const std::uint64_t in_use = spans_.in_use_bytes();
     const std::uint64_t last = defended_at_.load(std::memory_order_relaxed);  // relaxed: a hint
@@ -154,7 +159,7 @@ std::size_t Heap::usable_size(ThreadCache& cache, void* address, Call call) {
 bool Heap::resize_in_place(void* address, std::size_t bytes) {
     Span* span = spans_.span_of(reinterpret_cast<std::uintptr_t>(address));
     if (span == nullptr || !span->is_large() || bytes > max_request_bytes) return false;
-    return spans_.try_resize(span, base::divide_up(bytes, page_bytes));
+    return spans_.try_resize(span, std::max<std::size_t>(base::divide_up(bytes, page_bytes), 1));
 }
 
 void Heap::flush(ThreadCache& cache) {
@@ -201,15 +206,16 @@ void Heap::reset_after_fork(ThreadCache* survivor) {
     has_orphans_.store(!orphans_.is_empty(), std::memory_order_relaxed);  // relaxed: the child has one thread
 }
 
-// fork() may have stopped a thread between two stores of its cache. What then contradicts itself is left out: lost to the
-// child, never in it twice. Bins keep their own order of stores (thread_cache.hpp).
+// fork() may have stopped a thread between two stores of its cache. What then contradicts itself is left out:
+// lost to the child, never in it twice. Bins keep their own order of stores (thread_cache.hpp).
 static void repair(ThreadCache& cache) {
     unsigned kept = 0;
     cache.parked_pages = 0;
     for (unsigned i = 0; i < std::min(cache.parked_count, ThreadCache::parked_limit); ++i) {
         Span* span = cache.parked[i];
         // relaxed: the child has no other thread that knows the span
-        bool is_whole = span != nullptr && span->is_alive() && span->is_parked.load(std::memory_order_relaxed);
+        bool is_whole =
+            span != nullptr && span->is_alive() && span->is_parked.load(std::memory_order_relaxed);
         for (unsigned j = 0; j < kept; ++j) is_whole &= cache.parked[j] != span;
         if (!is_whole) continue;
         cache.parked[kept++] = span;
@@ -220,8 +226,8 @@ static void repair(ThreadCache& cache) {
     cache.local.pages = {local.base(), local.free_mask(), local.scavenged_mask() & local.free_mask()};
 }
 
-// The caches of threads that fork() did not copy: their slots come home at the first slow path, so that a child that
-// only execs never pays for it.
+// The caches of threads that fork() did not copy: their slots come home at the first slow path, so that a
+// child that only execs never pays for it.
 void Heap::reclaim_orphans() {
     if (!has_orphans_.load(std::memory_order_relaxed)) return;  // relaxed: a hint; the list is under its lock
     Caches orphans;
@@ -230,7 +236,8 @@ void Heap::reclaim_orphans() {
         orphans = orphans_;
         orphans_ = {};
         has_orphans_.store(false, std::memory_order_relaxed);  // relaxed: see above
-        for (ThreadCache* cache = orphans.first(); cache != nullptr; cache = Caches::next(cache)) add_totals(*cache);
+        for (ThreadCache* cache = orphans.first(); cache != nullptr; cache = Caches::next(cache))
+            add_totals(*cache);
     }
     while (ThreadCache* cache = orphans.pop_front()) {
         repair(*cache);

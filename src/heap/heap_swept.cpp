@@ -1,4 +1,5 @@
-// The heap's door for kinds the collector frees: tiny and small from the thread's swept cache, large as whole spans.
+// The heap's door for kinds the collector frees: tiny and small from the thread's swept cache, large as whole
+// spans.
 // SPDX-License-Identifier: MIT
 #include <cstring>
 #include <new>

@@ -1,7 +1,8 @@
-// The only road up: seven questions the heap asks whoever runs it. No-ops by default, so the heap alone is a malloc.
+// The only road up: seven questions the heap asks whoever runs it. No-ops by default, so the heap alone is a
+// malloc.
 //
-// The table is constant once set (api/runtime sets it before the first allocation; tests plug fakes). Called on
-// slow paths only, with the locks named at each.
+// The table is constant once set (api/runtime sets it before the first allocation; tests plug fakes). Called
+// on slow paths only, with the locks named at each.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,12 +14,13 @@ namespace cairn::heap {
 class Span;
 
 struct Hooks {
-    // Sweeps `span`, which the caller owns (sweepgen is g-1); returns the number of slots freed and leaves sweepgen at g.
-    // `keep` means the caller places the span. No lock is held.
+    // Sweeps `span`, which the caller owns (sweepgen is g-1); returns the number of slots freed and leaves
+    // sweepgen at g. `keep` means the caller places the span. No lock is held.
     std::size_t (*sweep)(Span& span, bool keep) = [](Span&, bool) -> std::size_t { return 0; };
     // Pays sweep debt before `bytes` of new spans; then tries to free `pages` by sweeping. No lock is held.
     void (*reclaim)(std::size_t bytes, std::size_t pages) = [](std::size_t, std::size_t) {};
-    // Tells that `bytes` more of swept kinds may be in use (a span was cached or a large object made). No lock is held.
+    // Tells that `bytes` more of swept kinds may be in use (a span was cached or a large object made). No
+    // lock is held.
     void (*allocated)(std::size_t bytes) = [](std::size_t) {};
     // An allocation was chosen by the sampling countdown. No lock is held.
     void (*sampled)(void* object, std::size_t slot_bytes) = [](void*, std::size_t) {};

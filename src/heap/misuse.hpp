@@ -1,6 +1,7 @@
 // What a program can do wrong with malloc's pointers, and the one line that says so.
 //
-// A mistake stops the program unless it asked to go on (CAIRN_ON_MISUSE=report); then the wrong call does nothing.
+// A mistake stops the program unless it asked to go on (CAIRN_ON_MISUSE=report); then the wrong call does
+// nothing.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -42,10 +43,13 @@ public:
         line.hex(object) << ")";
         say(line);
     }
+    // `slot_bytes` 0 means a large object.
     void freed(Call call, std::uintptr_t address, std::size_t slot_bytes) const {
         base::Message line;
         line << verb(call) << "freed pointer ";
-        line.hex(address) << " (" << slot_bytes << "-byte class)";
+        line.hex(address) << " (";
+        if (slot_bytes == 0) line << "large)";
+        else line << slot_bytes << "-byte class)";
         say(line);
     }
     // An address that is none of ours: says whether it is in the caller's stack.

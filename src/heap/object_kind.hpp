@@ -1,4 +1,5 @@
-// What a span's slots hold, who frees them and how writes into them are noticed: the table the design turns on.
+// What a span's slots hold, who frees them and how writes into them are noticed: the table the design turns
+// on.
 //
 //   kind          slots hold                scanned        writes noticed by      freed by
 //   explicit_free malloc's objects          never          nobody                 free()
@@ -7,7 +8,7 @@
 //   conservative  anything                  every word     the kernel (dirty)     sweep
 //   manual        stacks, work buffers      by the owner   -                      the owner
 //
-// Source: DESIGN 4.5; Go's noscan bit is the second and third row.
+// Go's noscan bit is the second and third row.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -36,7 +37,8 @@ constexpr std::size_t swept_index(ObjectKind kind) {
 }
 
 constexpr std::string_view name_of(ObjectKind kind) {
-    constexpr std::string_view names[object_kind_count] = {"explicit", "noscan", "typed", "conservative", "manual"};
+    constexpr std::string_view names[object_kind_count] = {"explicit", "noscan", "typed", "conservative",
+                                                           "manual"};
     return names[static_cast<std::size_t>(kind)];
 }
 

@@ -25,7 +25,9 @@ public:
     }
 
     // Needs: `entries` a power of two in [min_entries, max_entries]. nullptr when the OS refuses.
-    [[nodiscard]] void** allocate(unsigned entries) { return static_cast<void**>(pool_of(entries).allocate()); }
+    [[nodiscard]] void** allocate(unsigned entries) {
+        return static_cast<void**>(pool_of(entries).allocate());
+    }
     void free(void** array, unsigned entries) { pool_of(entries).free(array); }
 
     void lock_all() {
@@ -44,9 +46,12 @@ private:
         return pools_[std::countr_zero(entries) - std::countr_zero(min_entries)];
     }
 
-    static constexpr std::size_t bytes_of(unsigned index) { return std::size_t{min_entries} * sizeof(void*) << index; }
-    pages::FixedPool pools_[8] = {pages::FixedPool(bytes_of(0)), pages::FixedPool(bytes_of(1)), pages::FixedPool(bytes_of(2)),
-                                  pages::FixedPool(bytes_of(3)), pages::FixedPool(bytes_of(4)), pages::FixedPool(bytes_of(5)),
+    static constexpr std::size_t bytes_of(unsigned index) {
+        return std::size_t{min_entries} * sizeof(void*) << index;
+    }
+    pages::FixedPool pools_[8] = {pages::FixedPool(bytes_of(0)), pages::FixedPool(bytes_of(1)),
+                                  pages::FixedPool(bytes_of(2)), pages::FixedPool(bytes_of(3)),
+                                  pages::FixedPool(bytes_of(4)), pages::FixedPool(bytes_of(5)),
                                   pages::FixedPool(bytes_of(6)), pages::FixedPool(bytes_of(7))};
 };
 

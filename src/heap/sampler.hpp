@@ -5,7 +5,7 @@
 // of the program can hide between them. A cache counts the bytes of its slots down and hands over the
 // allocation that reaches zero.
 //
-// Floor: heap; nothing but arithmetic. Source: Go malloc.go nextSample (BSD-3); facts F§17.1.
+// Floor: heap; nothing but arithmetic. Source: Go malloc.go nextSample (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -53,7 +53,8 @@ unsigned Span::take_slots(void** out, unsigned want) {
     }
     free_index = static_cast<std::uint16_t>(word * 64u < slots ? word * 64u : slots);
     alloc_count = static_cast<std::uint16_t>(alloc_count + taken);
-    for (unsigned low = 0, high = taken; low + 1 < high; ++low) {  // the lowest address is taken first from the top
+    // the lowest address is taken first from the top
+    for (unsigned low = 0, high = taken; low + 1 < high; ++low) {
         --high;
         void* swap = out[low];
         out[low] = out[high];
@@ -86,7 +87,8 @@ void Span::verify() const {
     CAIRN_CHECK(alloc_count <= slots && free_index <= slots);
     if (kind == ObjectKind::explicit_free) {
         unsigned set = 0;
-        for (std::size_t word = 0; word < bit_words(); ++word) set += static_cast<unsigned>(std::popcount(alloc_bits[word]));
+        for (std::size_t word = 0; word < bit_words(); ++word)
+            set += static_cast<unsigned>(std::popcount(alloc_bits[word]));
         CAIRN_CHECK(set == alloc_count);
         for (std::size_t word = 0; word < free_index / 64u; ++word) CAIRN_CHECK(~alloc_bits[word] == 0);
     }

@@ -19,15 +19,16 @@ using base::page_bytes;
 // Spans of fewer pages than this come from a thread's page cache. Source: Go, a quarter of its 64 pages.
 constexpr std::size_t cached_pages_limit = 16;
 
-// New chunks ask for huge pages once the heap is this large: the half-filled frontier is then below 1/16 of it, and a
-// fault costs a seventh. Smaller heaps stay exact.
+// New chunks ask for huge pages once the heap is this large: the half-filled frontier is then below 1/16 of
+// it, and a fault costs a seventh. Smaller heaps stay exact.
 constexpr std::uint64_t huge_page_heap_bytes = std::uint64_t{32} << 20;
 
 // Free memory below this is not worth a background thread.
 constexpr std::uint64_t excess_bytes = std::uint64_t{4} << 20;
 
-// Pages of one of malloc's large objects that the page map names, 64 MiB: free() needs the first only, the others tell an
-// interior pointer from a foreign one. Naming all would cost a sparse object 1/1024 of its size in touched memory.
+// Pages of one of malloc's large objects that the page map names, 64 MiB: free() needs the first only, the
+// others tell an interior pointer from a foreign one. Naming all would cost a sparse object 1/1024 of its
+// size in touched memory.
 constexpr std::size_t named_pages = std::size_t{1} << 13;
 
 // The memory limit is defended from this share on: thread caches stop hoarding large blocks.
@@ -100,8 +101,10 @@ pages::PageRun SpanAlloc::take_pages(std::size_t pages, LocalPages* local, Span*
 }
 
 void SpanAlloc::publish_counts_locked() {
-    free_pages_.store(pages_.free_pages(), std::memory_order_relaxed);            // relaxed: hints and statistics
-    scavenged_pages_.store(pages_.scavenged_pages(), std::memory_order_relaxed);  // relaxed: hints and statistics
+    // relaxed: hints and statistics
+    free_pages_.store(pages_.free_pages(), std::memory_order_relaxed);
+    // relaxed: hints and statistics
+    scavenged_pages_.store(pages_.scavenged_pages(), std::memory_order_relaxed);
 }
 
 bool SpanAlloc::take_bits(Span* span) {
@@ -116,7 +119,8 @@ bool SpanAlloc::take_bits(Span* span) {
     return true;
 }
 
-bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind, unsigned size_class) {
+bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind,
+                     unsigned size_class) {
     span->base = base;
     span->pages = pages;
     span->kind = kind;
@@ -148,13 +152,15 @@ bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectK
 void SpanAlloc::commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes) {
     if (scavenged_bytes == 0) return;
     if (settings_.memory_limit != UINT64_MAX) {
-        const std::uint64_t wanted = os::mapped_ready() - addresses_.untouched_index_bytes() + scavenged_bytes;
+        const std::uint64_t wanted =
+            os::mapped_ready() - addresses_.untouched_index_bytes() + scavenged_bytes;
         if (wanted > settings_.memory_limit) (void)scavenge(wanted - settings_.memory_limit, true);
     }
     os::used(reinterpret_cast<void*>(base), bytes, scavenged_bytes);
 }
 
-Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind, unsigned size_class) {
+Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
+                        unsigned size_class) {
     const std::size_t bytes = pages * page_bytes;
     if (!make(span, run.base, pages, kind, size_class)) {
         commit(run.base, bytes, run.scavenged_bytes);
@@ -172,7 +178,8 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     addresses_.set_span(run.base, is_named_whole ? pages : named_pages, span);
     span->publish(kind == ObjectKind::manual ? SpanState::manual : SpanState::in_use);
     addresses_.set_in_use(run.base, true);
-    if (kind == ObjectKind::explicit_free && size_class != 0) addresses_.set_entries(run.base, pages, size_class);
+    if (kind == ObjectKind::explicit_free && size_class != 0)
+        addresses_.set_entries(run.base, pages, size_class);
     in_use_bytes_.add(bytes);
     in_use_spans_.add(1);
     peak_in_use_bytes_.raise_to(in_use_bytes_.value());
@@ -186,22 +193,25 @@ Span* SpanAlloc::allocate(std::size_t pages, ObjectKind kind, unsigned size_clas
     return run ? finish(span, run, pages, kind, size_class) : nullptr;
 }
 
+pages::PageRun SpanAlloc::take_aligned(std::size_t pages, std::size_t alignment, Span*& record) {
+    Guard guard(lock_);
+    record = take_record_locked();
+    if (record == nullptr) return {};
+    pages::PageRun run = pages_.allocate_aligned(pages, alignment);
+    const std::size_t room = pages + alignment / page_bytes;
+    if (!run && room > pages && grow_locked(room)) run = pages_.allocate_aligned(pages, alignment);
+    if (!run) {
+        record->link.next = blank_records_;
+        blank_records_ = record;
+    }
+    publish_counts_locked();
+    return run;
+}
+
 Span* SpanAlloc::allocate_aligned(std::size_t pages, std::size_t alignment, ObjectKind kind) {
     Span* span = nullptr;
-    pages::PageRun run;
-    {
-        Guard guard(lock_);
-        span = take_record_locked();
-        if (span == nullptr) return nullptr;
-        run = pages_.allocate_aligned(pages, alignment);
-        const std::size_t slack = alignment / page_bytes;
-        if (!run && pages + slack > pages && grow_locked(pages + slack)) run = pages_.allocate_aligned(pages, alignment);
-        if (!run) {
-            span->link.next = blank_records_;
-            blank_records_ = span;
-        }
-        publish_counts_locked();
-    }
+    pages::PageRun run = take_aligned(pages, alignment, span);
+    while (!run && hooks_->out_of_memory(pages * page_bytes)) run = take_aligned(pages, alignment, span);
     return run ? finish(span, run, pages, kind, 0) : nullptr;
 }
 
@@ -303,8 +313,8 @@ std::uint64_t SpanAlloc::backed_free_bytes() const {
 }
 
 bool SpanAlloc::is_near_limit() const {
-    return settings_.memory_limit != UINT64_MAX &&
-           os::mapped_ready() - addresses_.untouched_index_bytes() > settings_.memory_limit / 100 * near_limit_percent;
+    return settings_.memory_limit != UINT64_MAX && os::mapped_ready() - addresses_.untouched_index_bytes() >
+                                                       settings_.memory_limit / 100 * near_limit_percent;
 }
 
 SpanAlloc::Usage SpanAlloc::usage() const {

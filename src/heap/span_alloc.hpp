@@ -5,10 +5,11 @@
 //   2  the page allocator under the heap lock: lowest run that fits;
 //   3  the address space: maps at least 4 MiB more, free and returned ("scavenged") at first;
 //   4  nothing: the caller hears nullptr and the heap is as before.
-// Then the record is filled, the pages that were returned are committed (after releasing others, if the memory limit asks),
-// the page map points to the span, and last of all the state says so (F§21: fields, state, map, in-use bit, pointer).
+// Then the record is filled, the pages that were returned are committed (after releasing others, if the
+// memory limit asks), the page map points to the span, and last of all the state says so (fields,
+// state, map, in-use bit, pointer).
 //
-// Locks: Rank::heap inside; callers hold at most Rank::central. Source: Go mheap.go; facts F§9.
+// Locks: Rank::heap inside; callers hold at most Rank::central. Source: Go mheap.go
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -63,14 +64,18 @@ public:
     // Gives a thread's pages and records back.
     void flush(LocalPages& local);
 
-    // Returns at least `bytes` of free pages to the OS if there are so many, highest addresses first; says how many.
+    // Returns at least `bytes` of free pages to the OS if there are so many, highest addresses first; says
+    // how many.
     std::size_t scavenge(std::size_t bytes, bool is_forced);
-    // Tells the page allocator that time has passed: pages freed before may now be returned in the background.
+    // Tells the page allocator that time has passed: pages freed before may now be returned in the
+    // background.
     void advance_generation();
 
     [[nodiscard]] Span* span_of(std::uintptr_t address) const {
         Span* span = addresses_.span_of(address);
-        return span != nullptr && span->is_alive() && address >= span->base && address < span->end() ? span : nullptr;
+        return span != nullptr && span->is_alive() && address >= span->base && address < span->end()
+                   ? span
+                   : nullptr;
     }
 
     // Bytes in spans; free and still backed; free and returned.
@@ -97,7 +102,7 @@ public:
     const Hooks& hooks() const { return *hooks_; }
     HeapLock& lock() { return lock_; }
 
-    // The heap's generation g of F§6.5; written only while the world is stopped.
+    // The heap's generation g (span.hpp); written only while the world is stopped.
     std::atomic<std::uint32_t> sweep_generation{2};  // [stopped]
 
     // fork(): all locks of this unit but Metadata's, which comes last of all.
@@ -109,12 +114,15 @@ public:
 
 private:
     [[nodiscard]] pages::PageRun take_pages(std::size_t pages, LocalPages* local, Span*& record);
+    [[nodiscard]] pages::PageRun take_aligned(std::size_t pages, std::size_t alignment, Span*& record);
     [[nodiscard]] bool grow_locked(std::size_t pages);
     [[nodiscard]] Span* take_record_locked();
-    [[nodiscard]] bool make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind, unsigned size_class);
+    [[nodiscard]] bool make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind,
+                            unsigned size_class);
     [[nodiscard]] bool take_bits(Span* span);
     void commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes);
-    [[nodiscard]] Span* finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind, unsigned size_class);
+    [[nodiscard]] Span* finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
+                               unsigned size_class);
     void give_back_locked(Span* record, std::uintptr_t base, std::size_t pages);
 
     HeapLock lock_;
@@ -131,7 +139,8 @@ private:
     base::Counter in_use_spans_;                     // [atomic]
     base::Counter peak_in_use_bytes_;                // [atomic]
     base::Counter returned_total_bytes_;             // [atomic]
-    std::atomic<std::uint64_t> free_pages_{0};       // [atomic] copies of the page allocator's counts for lock-free readers
+    // [atomic] copies of the page allocator's counts for lock-free readers
+    std::atomic<std::uint64_t> free_pages_{0};
     std::atomic<std::uint64_t> scavenged_pages_{0};  // [atomic]
     void publish_counts_locked();
 };

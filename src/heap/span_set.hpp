@@ -24,7 +24,7 @@
 //
 // Floor: heap. Lock: Rank::span_set, to grow only. Nothing here survives a fork in the middle of a push: the
 // collector, whose spans these are, lets no thread fork while another is inside. Source: Go mspanset.go
-// (BSD-3); facts F§8.4; differs in claiming after the block is installed, so that running out of memory is an
+// (BSD-3); differs in claiming after the block is installed, so that running out of memory is an
 // answer, not a crash.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -222,7 +222,7 @@ public:
 
     void reset_lock_after_fork() { spine_lock_.reset_after_fork(); }
 
-    // Checks F§23's invariants at the moment of the call. Needs: no thread inside.
+    // Checks the invariants at the moment of the call. Needs: no thread inside.
     void verify() const {
         const std::uint64_t seen = index_.load(std::memory_order_relaxed);  // relaxed: nobody else is inside
         CAIRN_CHECK(head_of(seen) <= tail_of(seen));

@@ -11,7 +11,7 @@
 // without: nobody adds to a span that is not swept. The arena's has_specials bit of the span's first page is
 // kept equal to "the list is not empty" under the same lock.
 //
-// Floor: heap. Source: Go mheap.go specials (BSD-3); facts F§9.5 (the newest kinds).
+// Floor: heap. Source: Go mheap.go specials (BSD-3).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -40,7 +40,7 @@ enum class SpecialKind : std::uint8_t {
 };
 inline constexpr std::size_t special_kind_count = 7;
 
-// What all records start with; F§9.5.
+// What all records start with.
 struct Special {
     Special* next = nullptr;                  // [lock] specials_lock
     std::uintptr_t offset = 0;                // [fixed] while listed

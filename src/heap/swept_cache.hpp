@@ -18,7 +18,7 @@
 // next allocation, because what the cached spans call free may be garbage that is not swept yet.
 //
 // Floor: heap. Everything is [owner] unless marked. Not for explicit spans: those have magazines
-// (thread_cache.hpp). Source: Go mcache.go, malloc.go (BSD-3); facts F§7.
+// (thread_cache.hpp). Source: Go mcache.go, malloc.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

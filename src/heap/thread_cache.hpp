@@ -1,23 +1,26 @@
-// One thread's cache: a magazine of free slots per size class, so that malloc and free need no lock and no call.
+// One thread's cache: a magazine of free slots per size class, so that malloc and free need no lock and no
+// call.
 //
 //   bin[class]:   base                        top               end
 //                  | slot | slot | slot | slot |   room for slots |      an array outside the objects
 //
-// malloc takes *--top, free puts *top++. An empty magazine (base == top) asks the class's central list for a batch; a full
-// one (top == end) sends its oldest half there.
+// malloc takes *--top, free puts *top++. An empty magazine (base == top) asks the class's central list for a
+// batch; a full one (top == end) sends its oldest half there.
 //
-// An address proves itself before it enters a magazine: its page is one of a span of this class (page entry, one
-// load), it is the start of a slot (one multiplication), and it is not in a cache already: a freed slot's first word
-// is the heap's secret key, which allocation wipes. The key is only a hint; what it suspects, and what it missed, is
-// decided from the magazines and the spans' bitmaps, which no stray write of the program reaches by accident.
+// An address proves itself before it enters a magazine: its page is one of a span of this class (page entry,
+// one load), it is the start of a slot (one multiplication), and it is not in a cache already: a freed slot's
+// first word is the heap's secret key, which allocation wipes. The key is only a hint; what it suspects, and
+// what it missed, is decided from the magazines and the spans' bitmaps, which no stray write of the program
+// reaches by accident.
 //
-// A child of fork() finds the caches of threads it does not have as they were at any instruction. The order of stores
-// here and in heap.cpp lets it see each slot once or not at all (lost to the child), never twice.
+// A child of fork() finds the caches of threads it does not have as they were at any instruction. The order
+// of stores here and in heap.cpp lets it see each slot once or not at all (lost to the child), never twice.
 //
 // `calls_left` counts mallocs down to the next event (a sample); how many were made follows from it for free.
 //
-// A blank cache (no array behind any bin) stands in before a thread's first allocation and after its last destructor:
-// its bins are empty and full at once, so both fast paths fall through to the slow ones and need no test for it.
+// A blank cache (no array behind any bin) stands in before a thread's first allocation and after its last
+// destructor: its bins are empty and full at once, so both fast paths fall through to the slow ones and need
+// no test for it.
 //
 // Floor: heap. Everything is [owner] unless marked; other threads read counts for reports and after fork.
 // Source: magazines: Bonwick & Adams 2001; thread caches: tcmalloc; the stand-in: Go's emptymspan.
@@ -44,10 +47,12 @@ struct Bin {
     void** base = nullptr;
     void** end = nullptr;
     std::uint32_t calls_left = ~std::uint32_t{0};
-    std::uint32_t magic = 0;  // [fixed] ceil(2^32 / slot size): offset * magic is below magic at slot starts only
+    // [fixed] ceil(2^32 / slot size): offset * magic is below magic at slot starts only
+    std::uint32_t magic = 0;
 };
 
-static_assert(sizeof(Bin) == 1u << pages::entry_class_shift);  // a page entry holds its class as a bin's offset
+// a page entry holds its class as a bin's offset
+static_assert(sizeof(Bin) == 1u << pages::entry_class_shift);
 
 // What the slow paths know about a bin.
 struct BinHistory {
@@ -69,7 +74,8 @@ public:
         for (unsigned c = 1; c < size_class_count; ++c) bins[c].magic = size_classes[c].magic;
     }
 
-    // The key's lowest byte: odd and above ASCII, which neither pointers nor small numbers nor text begin with.
+    // The key's lowest byte: odd and above ASCII, which neither pointers nor small numbers nor text begin
+    // with.
     static constexpr unsigned char key_byte = 0xb5;
 
     std::array<Bin, size_class_count> bins;
@@ -86,7 +92,8 @@ public:
     std::uint64_t large_allocations = 0;
     std::uint64_t large_frees = 0;
     std::uint64_t large_bytes = 0;       // allocated so far, in whole pages
-    SweptCache* swept = nullptr;         // made at the thread's first allocation of a kind the collector frees
+    // made at the thread's first allocation of a kind the collector frees
+    SweptCache* swept = nullptr;
     base::ListLink<ThreadCache> link;    // [lock] the heap's list of caches
 
     // Takes a slot, or nullptr when the magazine is empty or an event is due: then Heap::allocate_slow().
@@ -101,15 +108,18 @@ public:
         return slot;
     }
 
-    // Puts a slot of `entry`'s class back; false when something about it needs a closer look: then Heap::free_slow().
+    // Puts a slot of `entry`'s class back; false when something about it needs a closer look: then
+    // Heap::free_slow().
     [[nodiscard, gnu::always_inline]] bool try_free(void* slot, std::uint32_t entry) {
         const auto address = reinterpret_cast<std::uintptr_t>(slot);
         Bin& bin = bins[pages::entry_class(entry)];
         const std::uint32_t fraction = pages::entry_offset(entry, address) * bin.magic;
         auto* first_word = static_cast<std::uint64_t*>(slot);
         if (fraction >= bin.magic || bin.top == bin.end) [[unlikely]] return false;
-        // One byte first: it can be forwarded from whatever store the program did last, a whole word often cannot.
-        if (*static_cast<const unsigned char*>(slot) == key_byte && *first_word == key) [[unlikely]] return false;
+        // One byte first: it can be forwarded from whatever store the program did last, a whole word often
+        // cannot.
+        if (*static_cast<const unsigned char*>(slot) == key_byte && *first_word == key) [[unlikely]]
+            return false;
         *first_word = key;
         push(bin, slot);
         return true;

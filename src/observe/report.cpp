@@ -59,8 +59,8 @@ Row row_of(heap::Heap& heap, unsigned c) {
 }
 
 struct Sums {
-    std::uint64_t allocations = 0, frees = 0, live = 0, live_bytes = 0, waste_bytes = 0, spans = 0, cached_bytes = 0,
-                  span_bytes = 0;
+    std::uint64_t allocations = 0, frees = 0, live = 0, live_bytes = 0, waste_bytes = 0, spans = 0,
+                  cached_bytes = 0, span_bytes = 0;
     void add(const Row& row, unsigned c) {
         allocations += row.use.allocations;
         frees += row.use.frees;
@@ -97,10 +97,12 @@ void text_head(Sink& out, std::uint64_t elapsed_ns) {
     char name[64];
     os::program_name(name, sizeof name);
     Message text;
-    text << "cairn report: " << std::string_view(name) << " (pid " << std::uint64_t{os::process_id()} << "), ";
+    text << "cairn report: " << std::string_view(name) << " (pid " << std::uint64_t{os::process_id()}
+         << "), ";
     text.decimal(elapsed_ns / 1'000'000, 3) << " s";
     out.line(text);
-    text << "  class   bytes   allocations         frees          live          peak    spans     live bytes    waste bytes";
+    text << "  class   bytes   allocations         frees          live          peak    spans     live bytes "
+            "   waste bytes";
     out.line(text);
 }
 
@@ -124,13 +126,15 @@ void text_sums(Sink& out, heap::Heap& heap, const Sums& sums) {
     const heap::SpanAlloc::Usage usage = spans.usage();
     const os::Residency resident = os::residency();
     Message text;
-    text << "  small   " << sums.allocations << " allocations, " << sums.frees << " frees, " << sums.live << " live (";
+    text << "  small   " << sums.allocations << " allocations, " << sums.frees << " frees, " << sums.live
+         << " live (";
     human(text, sums.live_bytes) << ", waste ";
     human(text, sums.waste_bytes) << "), free in caches and depots ";
     human(text, sums.cached_bytes);
     out.line(text);
     text << "  large   " << large.allocations << " allocations (";
-    human(text, large.bytes) << "), " << large.frees << " frees, " << large.allocations - large.frees << " live; tiny blocks: none (malloc's objects may hold pointers)";
+    human(text, large.bytes) << "), " << large.frees << " frees, " << large.allocations - large.frees
+                             << " live; tiny blocks: none (malloc's objects may hold pointers)";
     out.line(text);
     text << "  spans   " << usage.in_use_spans << " in use (";
     human(text, usage.in_use_bytes) << ", peak ";

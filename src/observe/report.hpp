@@ -1,8 +1,9 @@
 // The report at exit: what happened in the heap, per size class and in all, as a table or as JSON.
 //
 // Written line by line from a buffer on the stack: it allocates nothing, and may run after every destructor.
-// Counts are exact for calls made by threads that are not inside malloc at that moment; `peak` counts slots out of their
-// spans (with the program or cached), `waste` estimates bytes lost in live slots from the mean request, plus span tails.
+// Counts are exact for calls made by threads that are not inside malloc at that moment; `peak` counts slots
+// out of their spans (with the program or cached), `waste` estimates bytes lost in live slots from the mean
+// request, plus span tails.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -122,7 +122,8 @@ void free(void* start, std::size_t bytes, Stat& stat) {
 void* reserve(void* hint, std::size_t bytes) { return map_anonymous(hint, bytes, PROT_NONE, 0); }
 
 bool would_grant(std::size_t bytes) {
-    const long start = raw::call(Call::mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const long start =
+        raw::call(Call::mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw::is_error(start)) return false;
     (void)raw::call(Call::munmap, reinterpret_cast<void*>(start), bytes);
     return true;

@@ -234,7 +234,8 @@ bool is_block_of_break(std::uintptr_t address) {
     const auto end = static_cast<std::uintptr_t>(raw::call(Call::brk, 0));
     const StackBounds mapping = mapping_of(address);
     const std::uintptr_t low = mapping.low + 16;
-    if (address < low || address >= end || mapping.high < end || mapping.high - end >= page_bytes()) return false;
+    if (address < low || address >= end || mapping.high < end || mapping.high - end >= page_bytes())
+        return false;
     // In front of a block stands its size: a multiple of 16 with flags below, of which two mean "elsewhere".
     const std::size_t head = *reinterpret_cast<const std::size_t*>(address - sizeof(std::size_t));
     const std::size_t bytes = head & ~std::size_t{15};

@@ -14,7 +14,7 @@
 // lock or allocates; each is safe in a signal handler. One file an OS; fake.cpp, for tests, aborts on an
 // illegal move.
 //
-// Source: Go runtime mem.go (BSD-3); facts F§1.
+// Source: Go runtime mem.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -45,7 +45,8 @@ void free(void* start, std::size_t bytes, Stat& stat);
 [[nodiscard]] void* reserve(void* hint, std::size_t bytes);
 // The same anywhere, aligned to the power of two `alignment`.
 [[nodiscard]] void* reserve_aligned(std::size_t bytes, std::size_t alignment);
-// Whether the OS would grant so much memory at all, by its own rule for promises (Linux: overcommit). Nothing is kept.
+// Whether the OS would grant so much memory at all, by its own rule for promises (Linux: overcommit). Nothing
+// is kept.
 [[nodiscard]] bool would_grant(std::size_t bytes);
 // reserved → none, without accounting: trims or gives up a reservation.
 void release(void* start, std::size_t bytes);

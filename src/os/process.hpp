@@ -29,8 +29,8 @@ struct StackBounds {
 // True when `address` lies in the stack that the caller runs on. Cost: reads /proc on the error path only.
 [[nodiscard]] bool is_on_current_stack(std::uintptr_t address);
 
-// True when `address` looks like a block that libc's own malloc took from the program break: the break is nobody else's
-// while its malloc is replaced. Cost: reads /proc, on the error path only.
+// True when `address` looks like a block that libc's own malloc took from the program break: the break is
+// nobody else's while its malloc is replaced. Cost: reads /proc, on the error path only.
 [[nodiscard]] bool is_block_of_break(std::uintptr_t address);
 
 // Resident bytes of this process (0 when unknown) and its peak. Cost: one /proc read.
@@ -41,10 +41,10 @@ struct Residency {
 [[nodiscard]] Residency residency();
 
 // Starts `entry(argument)` on a thread of its own that the C library does not know: all signals blocked, its
-// own small stack, no thread-local storage but a blank block. `entry` may use only raw OS calls of this floor.
-// It does not make the program "multithreaded" in libc's eyes. When it returns the thread ends and everything it
-// had is reusable by the next spawn. At most one at a time: returns false when one runs or the OS refuses.
-// After fork the child has none (the state lives in memory wiped on fork).
+// own small stack, no thread-local storage but a blank block. `entry` may use only raw OS calls of this
+// floor. It does not make the program "multithreaded" in libc's eyes. When it returns the thread ends and
+// everything it had is reusable by the next spawn. At most one at a time: returns false when one runs or the
+// OS refuses. After fork the child has none (the state lives in memory wiped on fork).
 [[nodiscard]] bool spawn_background(void (*entry)(void*), void* argument);
 [[nodiscard]] bool is_background_running();
 // Sleeps the background thread up to `ns`, ended early by wake_background() (any thread, cheap, signal-safe).
@@ -60,7 +60,8 @@ void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
 void keep_stderr();
 // Writes to standard error, or to what keep_stderr() kept when that is closed.
 void write_stderr(const char* text, std::size_t bytes);
-// Value of an environment variable, nullptr when unset or in a set-uid program; usable before libc's own start-up is complete.
+// Value of an environment variable, nullptr when unset or in a set-uid program; usable before libc's own
+// start-up is complete.
 [[nodiscard]] const char* environment(const char* name);
 // Name of the running program (argv[0]'s last part, or /proc/self/comm), into `out`.
 void program_name(char* out, std::size_t capacity);

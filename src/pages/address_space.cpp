@@ -150,7 +150,8 @@ void AddressSpace::set_entries(std::uintptr_t base, std::size_t pages, unsigned 
     for_each_piece(base, pages, [&](const PageTables& piece, std::size_t first, std::size_t count) {
         for (std::size_t page = first; page < first + count; ++page, ++in_span) {
             const std::uint16_t entry = size_class == 0 ? 0 : make_entry(size_class, in_span);
-            piece.page_entry[page].store(entry, std::memory_order_release);  // release: pairs with page_entry()
+            // release: pairs with page_entry()
+            piece.page_entry[page].store(entry, std::memory_order_release);
             near_.set(base + in_span * base::page_bytes, entry);
         }
     });

@@ -10,7 +10,7 @@
 // Reserving is by arenas, mapping by chunks: address space is free, memory is not.
 //
 // Locks: grow() needs Rank::heap. Look-ups take none and allow any address, also wild ones. set_*() are for
-// the owner of the pages. Source: Go mheap.go (BSD-3); facts F§2.2, F§6.4.
+// the owner of the pages. Source: Go mheap.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -17,7 +17,7 @@
 // Entries of the index go from null to a record once and never back; readers take no lock.
 //
 // Locks: reserve() and describe() need Rank::heap; look-ups need nothing and allow any address whatsoever.
-// Source: Go malloc.go, mheap.go (BSD-3) for sparse, Go 1.10 for linear; facts F§2.
+// Source: Go malloc.go, mheap.go (BSD-3) for sparse, Go 1.10 for linear
 // SPDX-License-Identifier: MIT
 #pragma once
 

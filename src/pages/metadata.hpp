@@ -8,7 +8,7 @@
 // is what lock-free readers of spans rely on.
 //
 // Locks: each object its own. A pool's lock (Rank::metadata) is held while it refills from Metadata, whose
-// lock is therefore a leaf. Source: Go mfixalloc.go, malloc.go (BSD-3); facts F§9.4.
+// lock is therefore a leaf. Source: Go mfixalloc.go, malloc.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

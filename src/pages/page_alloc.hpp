@@ -19,11 +19,11 @@
 // Invariants (verify()): a leaf is what its bitmap says, an inner summary what its eight children say; no
 // page below search_ is free; a chunk never grown has summary 0; scavenged pages are free pages.
 //
-// Scavenging goes the other way, from the highest address down (F§4.3). A chunk that was 31/32 full in this
+// Scavenging goes the other way, from the highest address down. A chunk that was 31/32 full in this
 // or the last density generation is left alone by the background: it is being packed and should stay huge.
 //
 // Floor: pages. Locks: callers hold Rank::heap for every member unless said otherwise.
-// Source: Go runtime mpagealloc.go, mgcscavenge.go (BSD-3); facts F§3, F§4.3; the climbing search is ours.
+// Source: Go runtime mpagealloc.go, mgcscavenge.go (BSD-3); the climbing search is ours.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -88,7 +88,7 @@ public:
 
     // For tests and verify: is the page that holds this address free?
     [[nodiscard]] bool is_free(std::uintptr_t page_address) const;
-    // Checks every invariant of F§23 about pages; fatal at the first breach. Cost: all records.
+    // Checks every invariant about pages; fatal at the first breach. Cost: all records.
     void verify() const;
 
 private:

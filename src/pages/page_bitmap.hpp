@@ -7,7 +7,7 @@
 // are neighbouring zeros. Page i is bit i % 64 of word i / 64.
 //
 // Floor: pages. Locks: callers hold Rank::heap.
-// Source: Go runtime mpallocbits.go (BSD-3); facts F§3.1, F§3.3, F§4.3.
+// Source: Go runtime mpallocbits.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

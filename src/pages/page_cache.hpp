@@ -8,7 +8,7 @@
 // use, and no other cache has it. The owner counts these pages as free heap: they belong to no span.
 //
 // Floor: pages. Locks: none to take pages; to refill (PageAlloc::allocate_cache) and flush, Rank::heap.
-// Source: Go runtime mpagecache.go (BSD-3); facts F§3.4.
+// Source: Go runtime mpagecache.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -9,7 +9,7 @@
 // Goals and pace are pure arithmetic: times and sizes come in, a decision goes out; there is no clock here.
 // The background thread, the memory limit and malloc_trim() above drive the same three parts.
 //
-// Source: Go mgcscavenge.go (BSD-3); facts F§4. Differs: the retain goal follows recent use instead of
+// Source: Go mgcscavenge.go (BSD-3) Differs: the retain goal follows recent use instead of
 // collector cycles; pacing has a deadline, because a heap without cycles has no other event that would speed
 // it up; the controller integrates over 1 s, not 3.2 ms, which made bursts between sleeps of a second.
 // SPDX-License-Identifier: MIT

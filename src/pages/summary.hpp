@@ -8,7 +8,7 @@
 // chunk each. Eight siblings fill one cache line, so a level costs one line.
 //
 // Floor: pages. Locks: callers hold Rank::heap.
-// Source: Go runtime mpagealloc.go (BSD-3); facts F§3.2.
+// Source: Go runtime mpagealloc.go (BSD-3)
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,7 +1,7 @@
 // A handler of SIGABRT may allocate: misuse is told with no lock held.
 //
-// The double free is one that only the span's bitmap finds, when the slot goes home: the worst place to be in.
-// run: timeout=30 only=cairn
+// The double free is one that only the span's bitmap finds, when the slot goes home: the worst place to be
+// in. run: timeout=30 only=cairn
 // SPDX-License-Identifier: MIT
 #include "check.h"
 

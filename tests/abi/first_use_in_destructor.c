@@ -1,4 +1,5 @@
-// Threads whose first call of the allocator is in a key destructor leave nothing behind, in whichever round it runs.
+// Threads whose first call of the allocator is in a key destructor leave nothing behind, in whichever round
+// it runs.
 //
 // Such a thread gets its cache after the round of destructors in which it would be given back has begun.
 // run: timeout=60 args=1

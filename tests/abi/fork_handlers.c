@@ -1,4 +1,5 @@
-// Handlers of fork() that allocate, set before the first malloc of the program, find a heap that is not locked.
+// Handlers of fork() that allocate, set before the first malloc of the program, find a heap that is not
+// locked.
 //
 // run: timeout=60
 // SPDX-License-Identifier: MIT

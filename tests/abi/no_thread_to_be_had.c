@@ -1,4 +1,5 @@
-// A program that may not start threads (here by a seccomp filter): frees stay cheap, and memory still goes back.
+// A program that may not start threads (here by a seccomp filter): frees stay cheap, and memory still goes
+// back.
 //
 // run: timeout=60 only=cairn
 // SPDX-License-Identifier: MIT
@@ -21,7 +22,8 @@ static int forbid_threads(void) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 static void* blocks[block_count];

@@ -1,4 +1,5 @@
-// Threads with the smallest stack there is may allocate, grow and free, as they may with the system's allocator.
+// Threads with the smallest stack there is may allocate, grow and free, as they may with the system's
+// allocator.
 //
 // run: timeout=60
 // SPDX-License-Identifier: MIT

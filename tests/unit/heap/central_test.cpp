@@ -68,7 +68,7 @@ TEST_F(CentralTest, NewSpanIsSweptAndBlank) {
     EXPECT_EQ(heap.reclaim_pages, 1u) << "and pages are asked for before growing";
 }
 
-// F§22.7, the walk of one span.
+// The walk of one span.
 TEST_F(CentralTest, SweepGenerationWalk) {
     while (heap.generation() < 10) heap.begin_cycle();
     Span* span = central.cache_span(nullptr);

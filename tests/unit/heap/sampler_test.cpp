@@ -1,4 +1,4 @@
-// Sampler: the logarithm, the distance formula of F§17.1, and the chances of F§22.6.
+// Sampler: the logarithm, the distance formula and the chances it gives.
 // SPDX-License-Identifier: MIT
 #include "heap/sampler.hpp"
 
@@ -47,7 +47,7 @@ TEST(Sampler, MeanIsTheMean) {
         << "exponential: deviation = mean";
 }
 
-// F§22.6: P(sample) of an object by its size.
+// P(sample) of an object by its size.
 TEST(Sampler, ChanceOfAnObject) {
     struct Case {
         std::int64_t bytes;

@@ -154,7 +154,7 @@ TEST(Span, LargeSpanHasOneSlot) {
     span.verify();
 }
 
-// F§6.3: states; who reads the state first sees the fields.
+// States; who reads the state first sees the fields.
 TEST(Span, IsAliveOnceItsStateSaysSo) {
     Span span;
     EXPECT_FALSE(span.is_alive());

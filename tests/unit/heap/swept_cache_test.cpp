@@ -17,7 +17,7 @@ std::uintptr_t address_of(const void* object) {
     return reinterpret_cast<std::uintptr_t>(object);
 }
 
-// ---- tiny blocks, arithmetic alone: F§22.2 ------------------------------------------------------
+// ---- tiny blocks, arithmetic alone -----------------------------------------------------------
 
 static_assert(TinyBlock::align_of(1) == 1 && TinyBlock::align_of(2) == 2 && TinyBlock::align_of(4) == 4);
 static_assert(TinyBlock::align_of(8) == 8 && TinyBlock::align_of(12) == 4 && TinyBlock::align_of(15) == 1);
@@ -154,7 +154,7 @@ TEST_F(SweptCacheTest, RefillExchangesFullForFree) {
     EXPECT_EQ(heap.centrals.shared().objects[size_class_of(4096)].value(), 2u);
 }
 
-// F§7.4: a cached span counts as used; what it did not use is given back, unless a cycle ended meanwhile.
+// A cached span counts as used; what it did not use is given back, unless a cycle ended meanwhile.
 TEST_F(SweptCacheTest, LiveBytesExpectTheWholeSpan) {
     base::Counter& live = heap.centrals.shared().live_bytes;
     (void)keep(cache.allocate(48, ObjectKind::conservative, false));

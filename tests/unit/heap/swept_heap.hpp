@@ -100,7 +100,7 @@ private:
         allocated_bytes += bytes;
     }
 
-    // F§13.3 with the test's set for the mark bits.
+    // A sweep with the test's set for the mark bits.
     std::size_t sweep(Span& span, bool keep) {
         EXPECT_EQ(span.sweep_generation.load(std::memory_order_relaxed), generation() - 1);
         std::uint64_t bits[Span::max_bit_words] = {};

@@ -79,7 +79,8 @@ TEST_P(AddressSpaceTest, SpansAndEntriesCrossArenas) {
     const std::uintptr_t border = base::align_up(base + 1, arena_bytes);
     const std::uintptr_t start = border - 4 * page;
     space_.set_entries(start, 10, 66);
-    for (unsigned i = 0; i < 10; ++i) EXPECT_EQ(space_.page_entry(start + i * page + 4711), make_entry(66, i));
+    for (unsigned i = 0; i < 10; ++i)
+        EXPECT_EQ(space_.page_entry(start + i * page + 4711), make_entry(66, i));
     EXPECT_EQ(space_.page_entry(start - 1), 0);
     EXPECT_EQ(space_.page_entry(start + 10 * page), 0);
     space_.set_entries(start, 10, 0);

@@ -88,7 +88,7 @@ TEST(SparseLayout, DescribesWhatItReserved) {
     EXPECT_EQ(tables.page_of(range.base + 5 * base::page_bytes + 17), 5u);
 }
 
-// F§22.3: 0xc000000000 is arena 2,109,440 of the 48-bit index, whose entry 2^21 stands for address 0.
+// 0xc000000000 is arena 2,109,440 of the 48-bit index, whose entry 2^21 stands for address 0.
 TEST(SparseLayout, PutsTheFirstArenaWhereGoDoes) {
     if (base::sanitized_build) GTEST_SKIP() << "sanitizers own that place";
     static_assert(*arena_index(running_platform, 0xc0'0000'0000) == 2'109'440);

@@ -26,7 +26,8 @@ TEST(NearMap, EntriesCarryClassAndPage) {
 
 TEST(NearMap, IsEmptyBeforeItStarts) {
     NearMap map;
-    for (const std::uintptr_t address : {std::uintptr_t{0}, first, ~std::uintptr_t{0}}) EXPECT_EQ(map.entry(address), 0);
+    for (const std::uintptr_t address : {std::uintptr_t{0}, first, ~std::uintptr_t{0}})
+        EXPECT_EQ(map.entry(address), 0);
     map.set(first, make_entry(1, 0));  // nothing to write to
     EXPECT_EQ(map.entry(first), 0);
 }
@@ -36,7 +37,8 @@ TEST(NearMap, ReachesItsPagesAndNoOthers) {
     map.start(first);
     const std::uintptr_t last = first + (NearMap::pages - 1) * base::page_bytes;
     const std::uintptr_t beyond = last + base::page_bytes;
-    for (const std::uintptr_t address : {first, last, beyond, first - base::page_bytes}) map.set(address, make_entry(67, 9));
+    for (const std::uintptr_t address : {first, last, beyond, first - base::page_bytes})
+        map.set(address, make_entry(67, 9));
     EXPECT_EQ(map.entry(first + 17), make_entry(67, 9));
     EXPECT_EQ(map.entry(last + base::page_bytes - 1), make_entry(67, 9));
     EXPECT_EQ(map.entry(beyond), 0);

@@ -1,4 +1,4 @@
-// Summaries: packing, joining (the vectors of F§22.3) and repair of the tree.
+// Summaries: packing, joining (worked vectors) and repair of the tree.
 // SPDX-License-Identifier: MIT
 #include "pages/summary.hpp"
 
