@@ -59,8 +59,7 @@ std::uint64_t Background::backlog(std::uint64_t now_ns) {
     pages::ScavengeGoals goals;
     goals.retain_bytes = goal_.update(in_use, now_ns, os::page_bytes());
     goals.limit_bytes = pages::limit_goal(spans.memory_limit());
-    const std::uint64_t ready = os::mapped_ready() - spans.addresses().untouched_index_bytes();
-    return pages::scavenge_backlog(goals, in_use + spans.backed_free_bytes(), ready);
+    return pages::scavenge_backlog(goals, in_use + spans.backed_free_bytes(), spans.ready_bytes());
 }
 
 void Background::release_batch(std::uint64_t backlog_bytes) {

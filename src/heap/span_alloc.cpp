@@ -31,6 +31,9 @@ constexpr std::uint64_t excess_bytes = std::uint64_t{4} << 20;
 // size in touched memory.
 constexpr std::size_t named_pages = std::size_t{1} << 13;
 
+// Free memory worth a call while the limit is passed.
+constexpr std::uint64_t eager_bytes = std::uint64_t{1} << 20;
+
 // The memory limit is defended from this share on: thread caches stop hoarding large blocks.
 constexpr std::uint64_t near_limit_percent = 85;
 
@@ -238,12 +241,27 @@ void SpanAlloc::free(Span* span) {
         Guard guard(lock_);
         give_back_locked(span, base, pages);
     }
+    after_free();
+}
+
+// Beyond the memory limit freed pages go back at once, some at a time; below it they wait for the background thread.
+void SpanAlloc::after_free() {
+    if (settings_.memory_limit != UINT64_MAX) {
+        const std::uint64_t ready = ready_bytes();
+        if (ready > settings_.memory_limit && backed_free_bytes() >= eager_bytes)
+            (void)scavenge(ready - settings_.memory_limit, true);
+    }
     if (has_excess()) hooks_->freed();
 }
 
 bool SpanAlloc::has_excess() const {
-    if (is_near_limit() && backed_free_bytes() > excess_bytes) return true;
-    return backed_free_bytes() > excess_bytes + in_use_bytes_.value() / 8;
+    const std::uint64_t free_bytes = backed_free_bytes();
+    if (free_bytes > excess_bytes && ready_bytes() > pages::limit_goal(settings_.memory_limit)) return true;
+    return free_bytes > excess_bytes + in_use_bytes_.value() / 8;
+}
+
+std::uint64_t SpanAlloc::ready_bytes() const {
+    return os::mapped_ready() - addresses_.untouched_index_bytes();
 }
 
 bool SpanAlloc::try_resize(Span* span, std::size_t pages) {
@@ -259,7 +277,7 @@ bool SpanAlloc::try_resize(Span* span, std::size_t pages) {
             pages_.free(span->end(), old_pages - pages);
             publish_counts_locked();
         }
-        if (has_excess()) hooks_->freed();
+        after_free();
         return true;
     }
     const std::size_t more = pages - old_pages;
@@ -313,8 +331,8 @@ std::uint64_t SpanAlloc::backed_free_bytes() const {
 }
 
 bool SpanAlloc::is_near_limit() const {
-    return settings_.memory_limit != UINT64_MAX && os::mapped_ready() - addresses_.untouched_index_bytes() >
-                                                       settings_.memory_limit / 100 * near_limit_percent;
+    return settings_.memory_limit != UINT64_MAX &&
+           ready_bytes() > settings_.memory_limit / 100 * near_limit_percent;
 }
 
 SpanAlloc::Usage SpanAlloc::usage() const {

@@ -90,6 +90,8 @@ public:
     [[nodiscard]] std::uint64_t in_use_bytes() const { return in_use_bytes_.value(); }
     [[nodiscard]] std::uint64_t backed_free_bytes() const;
     [[nodiscard]] bool is_near_limit() const;
+    // What the limit is compared with: ready memory of the process, without index space that was never touched.
+    [[nodiscard]] std::uint64_t ready_bytes() const;
     // More free memory is backed by the OS than the heap should keep for long.
     [[nodiscard]] bool has_excess() const;
     [[nodiscard]] std::uint64_t memory_limit() const { return settings_.memory_limit; }
@@ -120,6 +122,7 @@ private:
     [[nodiscard]] bool make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind,
                             unsigned size_class);
     [[nodiscard]] bool take_bits(Span* span);
+    void after_free();
     void commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes);
     [[nodiscard]] Span* finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
                                unsigned size_class);
