@@ -27,7 +27,9 @@ unsigned Span::next_free_index() {
         if (next % 64 == 0 && next != slots) refill_alloc_cache(next);
         return slot;
     }
-    free_index = slots;  // so that what alloc_cache says beyond the last slot is never believed
+    // So that what alloc_cache says beyond the last slot is never believed. Not written again: a stand-in is
+    // shared.
+    if (free_index != slots) free_index = slots;
     return slots;
 }
 

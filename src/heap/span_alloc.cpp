@@ -244,7 +244,8 @@ void SpanAlloc::free(Span* span) {
     after_free();
 }
 
-// Beyond the memory limit freed pages go back at once, some at a time; below it they wait for the background thread.
+// Beyond the memory limit freed pages go back at once, some at a time; below it they wait for the background
+// thread.
 void SpanAlloc::after_free() {
     if (settings_.memory_limit != UINT64_MAX) {
         const std::uint64_t ready = ready_bytes();

@@ -90,7 +90,8 @@ public:
     [[nodiscard]] std::uint64_t in_use_bytes() const { return in_use_bytes_.value(); }
     [[nodiscard]] std::uint64_t backed_free_bytes() const;
     [[nodiscard]] bool is_near_limit() const;
-    // What the limit is compared with: ready memory of the process, without index space that was never touched.
+    // What the limit is compared with: ready memory of the process, without index space that was never
+    // touched.
     [[nodiscard]] std::uint64_t ready_bytes() const;
     // More free memory is backed by the OS than the heap should keep for long.
     [[nodiscard]] bool has_excess() const;

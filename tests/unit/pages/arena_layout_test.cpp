@@ -131,10 +131,10 @@ TEST(SparseLayout, ClimbsDownWhenAddressSpaceIsShort) {
         std::size_t room;
         std::size_t expected;
     };
-    // The index takes 32 MiB, or 256 KiB when that is too much.
-    for (const Case& c : {Case{"plenty", 200 * mib, 64 * mib}, Case{"less than an arena", 80 * mib, 32 * mib},
-                          Case{"half of that", 56 * mib, 16 * mib}, Case{"little", 42 * mib, 8 * mib},
-                          Case{"small index", 20 * mib, 16 * mib}, Case{"one chunk", 6 * mib, 4 * mib}}) {
+    // Below 1 GiB of address space the index takes half a MiB; what remains goes to the heap.
+    for (const Case& c : {Case{"plenty", 200 * mib, 64 * mib}, Case{"less than an arena", 60 * mib, 32 * mib},
+                          Case{"half of that", 30 * mib, 16 * mib}, Case{"little", 15 * mib, 8 * mib},
+                          Case{"one chunk", 6 * mib, 4 * mib}}) {
         EXPECT_TRUE(holds_with_address_space(c.room, [&c] {
             Metadata metadata;
             SparseLayout layout;
