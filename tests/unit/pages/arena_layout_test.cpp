@@ -39,7 +39,7 @@ bool holds_with_address_space(std::size_t bytes, Body body) {
     const pid_t child = fork();
     if (child == 0) {
         for (std::uintptr_t i = 0; i < 64; ++i)  // what earlier tests left; programs lie above
-            munmap(reinterpret_cast<void*>(i << 40 | 0xc0'0000'0000), std::size_t{1} << 39);
+            munmap(reinterpret_cast<void*>(i << 40 | 0xc0'0000'0000), std::size_t{1} << 40);
         FILE* file = fopen("/proc/self/statm", "r");
         unsigned long pages = 0;
         if (file == nullptr || fscanf(file, "%lu", &pages) != 1) _exit(2);
