@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/bits.hpp"
+#include "os/memory.hpp"
 
 namespace cairn::pages {
 namespace {
