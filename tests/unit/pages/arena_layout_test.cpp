@@ -128,7 +128,7 @@ TEST(SparseLayout, IndexCostsOnlyWhatIsTouched) {
 TEST(SparseLayout, ClimbsDownWhenAddressSpaceIsShort) {
     if (base::sanitized_build) GTEST_SKIP() << "sanitizers need address space themselves";
     const bool is_alone = holds_with_address_space(std::size_t{512} << 20, [] {
-        return os::address_space_limit() < std::size_t{1} << 30;  // so that "short" is what the layout thinks too
+        return os::address_space_limit() < std::size_t{1} << 30;  // the layout's own idea of "short"
     });
     if (!is_alone) GTEST_SKIP() << "earlier tests' threads hold address space; runs alone under ctest";
     struct Case {
