@@ -59,6 +59,11 @@ Span* SpanAlloc::take_record_locked() {
     return memory == nullptr ? nullptr : new (memory) Span;
 }
 
+void SpanAlloc::drop_record_locked(Span* record) {
+    record->link.next = blank_records_;
+    blank_records_ = record;
+}
+
 bool SpanAlloc::grow_locked(std::size_t pages) {
     pages::AddressSpace::Grown leftover;
     const pages::AddressSpace::Grown grown = addresses_.grow(pages, leftover);
@@ -95,8 +100,7 @@ pages::PageRun SpanAlloc::take_pages(std::size_t pages, LocalPages* local, Span*
     if (!run) run = pages_.allocate(pages);
     if (!run && grow_locked(pages)) run = pages_.allocate(pages);
     if (!run) {
-        record->link.next = blank_records_;
-        blank_records_ = record;
+        drop_record_locked(record);
         record = nullptr;
     }
     publish_counts_locked();
@@ -155,8 +159,7 @@ bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectK
 void SpanAlloc::commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes) {
     if (scavenged_bytes == 0) return;
     if (settings_.memory_limit != UINT64_MAX) {
-        const std::uint64_t wanted =
-            os::mapped_ready() - addresses_.untouched_index_bytes() + scavenged_bytes;
+        const std::uint64_t wanted = ready_bytes() + scavenged_bytes;
         if (wanted > settings_.memory_limit) (void)scavenge(wanted - settings_.memory_limit, true);
     }
     os::used(reinterpret_cast<void*>(base), bytes, scavenged_bytes);
@@ -204,8 +207,7 @@ pages::PageRun SpanAlloc::take_aligned(std::size_t pages, std::size_t alignment,
     const std::size_t room = pages + alignment / page_bytes;
     if (!run && room > pages && grow_locked(room)) run = pages_.allocate_aligned(pages, alignment);
     if (!run) {
-        record->link.next = blank_records_;
-        blank_records_ = record;
+        drop_record_locked(record);
     }
     publish_counts_locked();
     return run;
@@ -221,8 +223,7 @@ Span* SpanAlloc::allocate_aligned(std::size_t pages, std::size_t alignment, Obje
 void SpanAlloc::give_back_locked(Span* record, std::uintptr_t base, std::size_t pages) {
     pages_.free(base, pages);
     publish_counts_locked();
-    record->link.next = blank_records_;
-    blank_records_ = record;
+    drop_record_locked(record);
 }
 
 void SpanAlloc::free(Span* span) {
@@ -306,8 +307,7 @@ void SpanAlloc::flush(LocalPages& local) {
     local.pages.flush(pages_);
     while (local.record_count > 0) {
         Span* record = local.records[--local.record_count];
-        record->link.next = blank_records_;
-        blank_records_ = record;
+        drop_record_locked(record);
     }
     publish_counts_locked();
 }

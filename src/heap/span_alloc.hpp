@@ -120,6 +120,7 @@ private:
     [[nodiscard]] pages::PageRun take_aligned(std::size_t pages, std::size_t alignment, Span*& record);
     [[nodiscard]] bool grow_locked(std::size_t pages);
     [[nodiscard]] Span* take_record_locked();
+    void drop_record_locked(Span* record);
     [[nodiscard]] bool make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind,
                             unsigned size_class);
     [[nodiscard]] bool take_bits(Span* span);

@@ -3,6 +3,7 @@
 #include "pages/arena_layout.hpp"
 
 #include "base/check.hpp"
+#include "pages/near_map.hpp"
 
 namespace cairn::pages {
 
@@ -19,7 +20,6 @@ constexpr std::uintptr_t full_slots = running_platform.l2_entries - zero_slot;
 constexpr std::size_t full_index_bytes = running_platform.l2_table_bytes();
 // Where 32 MiB of address space are refused: the first 4 TiB, which hold the first four hints.
 constexpr std::uintptr_t small_slots = std::uintptr_t{1} << 16;
-constexpr std::uint64_t roomy_bytes = std::uint64_t{1} << 30;
 
 void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 std::uintptr_t address_of(void* start) { return reinterpret_cast<std::uintptr_t>(start); }

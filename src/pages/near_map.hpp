@@ -44,10 +44,13 @@ constexpr std::uint32_t entry_offset(std::uint32_t entry, std::uintptr_t address
 static_assert(entry_class(make_entry(67, 9)) == 67 &&
               entry_offset(make_entry(67, 9), 5) == 9 * base::page_bytes + 5);
 
+// A process allowed less address space than this has none to spare for indexes: the sparse index is made
+// small, and there is no near map.
+inline constexpr std::uint64_t roomy_bytes = std::uint64_t{1} << 30;
+
 class NearMap {
 public:
     static constexpr std::size_t pages = std::size_t{1} << 23;
-    static constexpr std::uint64_t roomy_bytes = std::uint64_t{1} << 30;
 
     constexpr NearMap() = default;
 
