@@ -168,11 +168,9 @@ void SweptCache::sweep_stale() {
         CAIRN_CHECK(span.sweep_generation.load(std::memory_order_relaxed) == generation + 1);
         span.sweep_generation.store(generation - 1, std::memory_order_relaxed);
         shared.spans->hooks().sweep(span, true);
-        span.alloc_count_before_cache = span.alloc_count;
         // What is left of the run stays in use for the sweep, and is not handed out yet for the count.
-        if (run.slot_bytes != 0)
-            span.alloc_count_before_cache =
-                static_cast<std::uint16_t>(span.alloc_count - rest_bytes(run) / run.slot_bytes);
+        span.alloc_count_before_cache =
+            static_cast<std::uint16_t>(span.alloc_count - rest_bytes(run) / run.slot_bytes);
         shared.live_bytes.add(unused_bytes(span));
         // release: as refill()
         span.sweep_generation.store(generation + 3, std::memory_order_release);
