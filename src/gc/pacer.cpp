@@ -20,6 +20,8 @@ constexpr std::uint64_t plus(std::uint64_t a, std::uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+constexpr std::uint64_t sum(std::uint64_t a, std::uint64_t b, std::uint64_t c) { return plus(plus(a, b), c); }
+
 // n * numerator / denominator, rounded down.
 constexpr std::uint64_t part_of(std::uint64_t n, std::uint64_t numerator, std::uint64_t denominator) {
     const unsigned __int128 result = static_cast<unsigned __int128>(n) * numerator / denominator;
@@ -76,7 +78,8 @@ std::uint64_t percent_goal(std::uint64_t marked, std::uint64_t roots, std::int32
 std::uint64_t limit_goal(std::uint64_t limit, const HeapSnapshot& heap, std::uint64_t marked) {
     if (limit == no_bound) return no_bound;
     // What no object can use, and what is to be given back because the limit is passed already.
-    const std::uint64_t other = minus(heap.mapped_ready_bytes, plus(heap.free_backed_bytes, heap.object_bytes));
+    const std::uint64_t usable = plus(heap.free_backed_bytes, heap.object_bytes);
+    const std::uint64_t other = minus(heap.mapped_ready_bytes, usable);
     const std::uint64_t over = minus(heap.mapped_ready_bytes, limit);
     const std::uint64_t for_objects = minus(limit, plus(other, over));
     if (for_objects == 0) return marked;
@@ -134,7 +137,7 @@ std::uint64_t Pacer::latest_goal() const {
     return plus(triggered_, std::clamp(grown / 32, least_runway_bytes, least_heap_bytes));
 }
 
-std::uint64_t Pacer::expected_work() const { return plus(plus(heap_scan_, stack_scan_), global_scan_); }
+std::uint64_t Pacer::expected_work() const { return sum(heap_scan_, stack_scan_, global_scan_); }
 
 double Pacer::pace() const { return *std::max_element(recent_pace_.begin(), recent_pace_.end()); }
 
@@ -176,7 +179,7 @@ const AssistTerms& Pacer::revise(const HeapSnapshot& heap, std::uint64_t scan_do
     set_goal(heap);
     const double live = real(heap.live_bytes);
     const double done = real(scan_done);
-    const double worst = real(plus(plus(heap.heap_scan_bytes, heap.stack_scan_bytes), heap.global_scan_bytes));
+    const double worst = real(sum(heap.heap_scan_bytes, heap.stack_scan_bytes, heap.global_scan_bytes));
     double expected = real(expected_work());
     double goal = real(goal_);
     if (done > expected) {
@@ -202,7 +205,8 @@ const AssistTerms& Pacer::revise(const HeapSnapshot& heap, std::uint64_t scan_do
 
 // The largest assist: beyond the goal it doubles with each percent, for memory then counts more than waiting.
 std::uint64_t Pacer::assist_bound(std::uint64_t live_bytes) const {
-    const std::uint64_t percent_over = part_of(minus(live_bytes, goal_), 100, std::max<std::uint64_t>(goal_, 1));
+    const std::uint64_t over = minus(live_bytes, goal_);
+    const std::uint64_t percent_over = part_of(over, 100, std::max<std::uint64_t>(goal_, 1));
     const std::uint64_t factor = std::uint64_t{1} << std::min<std::uint64_t>(percent_over, 40);
     return whole(real(tuning_.largest_assist) * real(factor));
 }
@@ -225,7 +229,7 @@ void Pacer::end_cycle(const CycleResult& result) {
 // From the cycle as it was, with assists, follows how much the program would have allocated without them
 // while the workers did all the work: its CPUs would have been all that the workers leave.
 void Pacer::learn(const CycleResult& result) {
-    const double work = real(plus(plus(result.heap_scan_work, result.stack_scan_work), result.global_scan_work));
+    const double work = real(sum(result.heap_scan_work, result.stack_scan_work, result.global_scan_work));
     const double allocated = real(minus(result.live_at_end, triggered_));
     const double cpu_ns = real(result.duration_ns) * cpus_;
     if (is_forced_ || !is_marking_ || allocated == 0 || work == 0 || cpu_ns == 0) return;

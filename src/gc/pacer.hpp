@@ -18,8 +18,8 @@
 // Invariants: marked <= trigger <= goal, but for what a goal below marked forces: trigger = goal. Every ratio
 // is finite and above zero.
 //
-// Order of calls: configure, commit | start_cycle, revise..., end_cycle, commit | ...; configure and commit at
-// any time between cycles. Pure: a snapshot in, a decision out; no clock, no globals, no atomics.
+// Order of calls: configure, commit, then again and again start_cycle, revise..., end_cycle, commit; configure
+// and commit may come at any time. Pure: a snapshot in, a decision out; no clock, no globals, no atomics.
 //
 // Differs from Go:
 //   - Few CPUs have one ordinary worker thread, not a fraction on each CPU: the system's scheduler shares a
@@ -46,7 +46,7 @@ inline constexpr std::uint64_t no_bound = UINT64_MAX;
 
 // ---- workers ----------------------------------------------------------------------------------------------
 
-// Go's division of 25 % of the CPUs: whole workers, and a share of each other CPU where rounding is too coarse.
+// Go's division of 25 % of the CPUs: whole workers, and a share of each other CPU where that is too coarse.
 struct WorkerSplit {
     unsigned dedicated;
     double fraction;
