@@ -33,6 +33,7 @@
 #include "gc/cpu_limiter.hpp"
 #include "gc/finalize.hpp"
 #include "gc/marker.hpp"
+#include "gc/mode.hpp"
 #include "gc/mutator.hpp"
 #include "gc/pacer.hpp"
 #include "gc/roots.hpp"
@@ -43,8 +44,6 @@
 #include "heap/heap.hpp"
 
 namespace cairn::gc {
-
-enum class Mode : std::uint8_t { off, stw, concurrent };
 
 struct CollectorSettings {
     std::int32_t gc_percent = 100;
