@@ -21,7 +21,8 @@ enum class Rank : std::uint8_t {
     runtime,      // start-up, thread list, fork: holds still while all below are taken
     central,      // one size class: magazines and spans with free slots; calls span_alloc
     span_set,     // growing a span set's spine
-    specials,     // the records of one span
+    ephemerons,   // the list of ephemeron maps; a map's own lock is taken under it
+    specials,     // the records of one span; one ephemeron map
     heap,         // pages, spans, arenas
     metadata,     // pools of our own records: taken under any of the above
     leaf,         // held over a few loads and stores, takes nothing
