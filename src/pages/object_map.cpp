@@ -45,15 +45,16 @@ bool ObjectMap::try_window(std::uintptr_t base, std::uintptr_t bytes) {
     }
     os::refuse_huge_pages(tables, entry_bytes);  // one touched entry must cost one OS page
     entries_ = static_cast<std::atomic<std::uint16_t>*>(tables);
-    described_ = static_cast<std::uint8_t*>(tables) + entry_table_bytes(bytes);
+    described_ = reinterpret_cast<std::atomic<std::uint8_t>*>(static_cast<char*>(tables) +
+                                                              entry_table_bytes(bytes));
     pairs_ = reinterpret_cast<BitPair*>(static_cast<char*>(tables) + entry_bytes);
     window_base_ = base;
-    window_bytes_ = bytes;
+    window_bytes_.store(bytes, std::memory_order_release);  // release: publishes the tables
     return true;
 }
 
 bool ObjectMap::open_window(std::uintptr_t base) {
-    if (window_bytes_ != 0 || try_window(0, std::uintptr_t{1} << full_window_bits)) return true;
+    if (window_bytes() != 0 || try_window(0, std::uintptr_t{1} << full_window_bits)) return true;
     const std::uintptr_t first = base::align_down(base, arena_bytes);
     for (const unsigned bits : window_ladder) {
         const std::uintptr_t bytes = std::uintptr_t{1} << bits;
@@ -65,14 +66,25 @@ bool ObjectMap::open_window(std::uintptr_t base) {
 }
 
 bool ObjectMap::describe(std::uintptr_t arena) {
-    if (arena - window_base_ >= window_bytes_) return false;
-    std::uint8_t& flag = described_[(arena - window_base_) >> arena_shift];
-    if (flag != 0) return true;
+    if (arena - window_base_ >= window_bytes()) return false;
+    std::atomic<std::uint8_t>& flag = described_[(arena - window_base_) >> arena_shift];
+    if (flag.load(std::memory_order_relaxed) != 0) return true;  // relaxed: under the heap lock
     BitPair* bits = &pair(arena);
     if (!os::map(bits, arena_pair_bytes, ready_)) return false;
     os::used(bits, arena_pair_bytes, arena_pair_bytes);
     ready_.add(arena_entry_bytes);
-    flag = 1;
+    flag.store(1, std::memory_order_release);  // release: the arena's tables are accessible
+    return true;
+}
+
+bool ObjectMap::is_prepared(std::uintptr_t base, std::size_t bytes) const {
+    const std::uintptr_t window = window_bytes();
+    for (std::uintptr_t arena = base::align_down(base, arena_bytes); arena < base + bytes;
+         arena += arena_bytes) {
+        if (arena - window_base_ >= window) return false;
+        const std::atomic<std::uint8_t>& flag = described_[(arena - window_base_) >> arena_shift];
+        if (flag.load(std::memory_order_acquire) == 0) return false;  // acquire: pairs with describe()
+    }
     return true;
 }
 

@@ -67,6 +67,9 @@ public:
     // Needs: Rank::heap. Cost: nothing once an arena is described.
     [[nodiscard]] bool prepare(std::uintptr_t base, std::size_t bytes);
 
+    // True when prepare() has nothing to do. Any thread.
+    [[nodiscard]] bool is_prepared(std::uintptr_t base, std::size_t bytes) const;
+
     // From the lowest to the highest arena with collected objects: the filter before anything else, to be kept
     // in registers over a loop. Words outside are no objects; inside, entry() may be asked.
     struct Bounds {
@@ -124,7 +127,9 @@ public:
 
     // Tables' memory: made accessible, and reserved only.
     [[nodiscard]] std::uint64_t ready_bytes() const { return ready_.value(); }
-    [[nodiscard]] std::uintptr_t window_bytes() const { return window_bytes_; }
+    [[nodiscard]] std::uintptr_t window_bytes() const {
+        return window_bytes_.load(std::memory_order_acquire);  // acquire: pairs with try_window()
+    }
 
 private:
     [[nodiscard]] bool open_window(std::uintptr_t base);
@@ -136,11 +141,11 @@ private:
 
     std::atomic<std::uint64_t> bounds_{0};          // [atomic] first arena << 32 | arenas
     std::uintptr_t window_base_ = 0;                // [fixed] once opened
-    std::uintptr_t window_bytes_ = 0;               // [fixed] once opened; 0: not open
+    std::atomic<std::uintptr_t> window_bytes_{0};   // [atomic] 0 until opened
     std::atomic<std::uint16_t>* entries_ = nullptr; // [fixed] once opened
     BitPair* pairs_ = nullptr;                      // [fixed] once opened
-    // [lock] heap: a byte an arena of the window, 1 = described; part of the entries' mapping
-    std::uint8_t* described_ = nullptr;
+    // [atomic] a byte an arena of the window, 1 = described; part of the entries' mapping
+    std::atomic<std::uint8_t>* described_ = nullptr;
     os::Stat reserved_;                             // [atomic]
     os::Stat ready_;                                // [atomic]
 };
