@@ -27,6 +27,7 @@ enum class Call : long {
     getpid = SYS_getpid,
     getrandom = SYS_getrandom,
     gettid = SYS_gettid,
+    ioctl = SYS_ioctl,
     madvise = SYS_madvise,
     mmap = SYS_mmap,
     mprotect = SYS_mprotect,
