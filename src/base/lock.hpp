@@ -18,6 +18,8 @@ namespace cairn::base {
 
 // Outermost first. A line, a reason.
 enum class Rank : std::uint8_t {
+    world,        // the list of threads: held from the stop of the world until it goes on
+    fibers,       // the list of fibers: a few links at a time, by a thread that cannot be stopped then
     runtime,      // start-up, thread list, fork: holds still while all below are taken
     central,      // one size class: magazines and spans with free slots; calls span_alloc
     span_set,     // growing a span set's spine

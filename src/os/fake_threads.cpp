@@ -23,6 +23,9 @@ MemoryRange current_stack() {
 
 MemoryRange thread_block() { return {}; }
 MemoryRange mapping_of(std::uintptr_t) { return {}; }
+void visit_touched(MemoryRange range, void (*visit)(void*, MemoryRange), void* argument) {
+    visit(argument, range);
+}
 std::uintptr_t thread_pointer() { return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer()); }
 std::uintptr_t block_of_module(std::uintptr_t, std::size_t) { return 0; }
 

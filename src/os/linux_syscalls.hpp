@@ -34,6 +34,7 @@ enum class Call : long {
     munmap = SYS_munmap,
     openat = SYS_openat,
     prctl = SYS_prctl,
+    pread64 = SYS_pread64,
     prlimit64 = SYS_prlimit64,
     read = SYS_read,
     rt_sigaction = SYS_rt_sigaction,

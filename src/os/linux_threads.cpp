@@ -1,9 +1,9 @@
 // Threads on Linux: places of stacks and thread-local blocks, the stop signal, guards, threads of our own.
 //
 // A real-time signal, because nobody sends those by accident and none is merged with another. It is sent with
-// tgkill and handled with SA_ONSTACK (the interrupted stack may be a small one) and SA_RESTART; the calls that
-// end with EINTR all the same are those that wait with a limit of time (sleep, poll, select, epoll_wait and
-// their kin, semop, msgrcv, a recv with a time-out).
+// tgkill and handled with SA_ONSTACK (the interrupted stack may be a small one) and SA_RESTART; the calls
+// that end with EINTR all the same are those that wait with a limit of time (sleep, poll, select, epoll_wait
+// and their kin, semop, msgrcv, a recv with a time-out).
 //
 // Where libc puts a thread's record decides what else is a root:
 //   x86_64    ... stack | static TLS | record |      the thread pointer is the record's start
@@ -46,21 +46,31 @@ std::uintptr_t address_here() { return reinterpret_cast<std::uintptr_t>(__builti
 
 // ---- mappings
 
-// Linux 6.11 answers for one address; what is unused stays zero. Source: include/uapi/linux/fs.h
+// Linux 6.11 answers for one address; what we have no use for has no name. Source: include/uapi/linux/fs.h
 struct MappingQuery {
     std::uint64_t bytes = sizeof(MappingQuery);
-    std::uint64_t flags = 0;  // 0: the mapping that covers the address, or ENOENT
+    std::uint64_t flags = 0;
     std::uint64_t address = 0;
     std::uint64_t start = 0;
     std::uint64_t end = 0;
-    std::uint64_t answers[4] = {};
-    std::uint32_t more_answers[4] = {};
+    std::uint64_t mapping_flags = 0;
+    std::uint64_t numbers[3] = {};
+    std::uint32_t more_numbers[4] = {};
     std::uint64_t texts[2] = {};
 };
 static_assert(sizeof(MappingQuery) == 104);
 constexpr unsigned long query_mapping = 0xc0686611;  // _IOWR('f', 17, 104 bytes)
+constexpr std::uint64_t or_the_next = 0x10;
+constexpr std::uint64_t is_readable_flag = 1, is_shared_flag = 8;
 
-MemoryRange mapping_from_text(std::uintptr_t address) {
+struct Mapping {
+    MemoryRange range;
+    bool is_readable = false;
+    bool is_shared = false;
+};
+
+// Lines look like "7f0000000000-7f0000021000 rw-p ...".
+Mapping next_mapping_from_text(std::uintptr_t address) {
     raw::ProcFile maps("/proc/self/maps");
     char line[128];
     while (maps.next_line(line, sizeof line)) {
@@ -68,9 +78,56 @@ MemoryRange mapping_from_text(std::uintptr_t address) {
         const std::uintptr_t low = raw::parse_number(at, 16);
         if (*at++ != '-') continue;
         const std::uintptr_t high = raw::parse_number(at, 16);
-        if (address >= low && address < high) return {low, high};
+        if (address < high) return {{low, high}, at[1] == 'r', at[4] == 's'};
     }
     return {};
+}
+
+// The mapping that holds `address`, or the first above it; empty when there is none.
+Mapping next_mapping(std::uintptr_t address) {
+    const long file = raw::call(Call::openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (raw::is_error(file)) return {};
+    MappingQuery query;
+    query.flags = or_the_next;
+    query.address = address;
+    const long result = raw::call(Call::ioctl, file, query_mapping, &query);
+    (void)raw::call(Call::close, file);
+    if (!raw::is_error(result)) {
+        return {{query.start, query.end},
+                (query.mapping_flags & is_readable_flag) != 0,
+                (query.mapping_flags & is_shared_flag) != 0};
+    }
+    return result == -ENOENT ? Mapping{} : next_mapping_from_text(address);
+}
+
+// Calls `visit` for runs of pages in `part` that have ever been touched: a word a page in /proc/self/pagemap.
+void visit_touched_pages(MemoryRange part, void (*visit)(void*, MemoryRange), void* argument) {
+    constexpr std::uint64_t is_present = std::uint64_t{1} << 63, is_swapped = std::uint64_t{1} << 62;
+    constexpr std::uint64_t is_guard = std::uint64_t{1} << 58;
+    const std::size_t page = page_bytes();
+    const long file = raw::call(Call::openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    std::uint64_t words[256];
+    MemoryRange run{part.low, part.low};
+    for (std::uintptr_t at = base::align_down(part.low, page); at < part.high;) {
+        const std::size_t wanted = base::divide_up(part.high - at, page);
+        const std::size_t count = wanted < 256 ? wanted : 256;
+        const std::size_t bytes = count * sizeof words[0];
+        const long got = raw::call(Call::pread64, file, words, bytes, at / page * sizeof words[0]);
+        if (got != static_cast<long>(bytes)) {
+            run.high = part.high;  // no answer: all of the rest
+            break;
+        }
+        for (std::size_t i = 0; i < count; ++i, at += page) {
+            if ((words[i] & (is_present | is_swapped)) == 0 || (words[i] & is_guard) != 0) continue;
+            if (at > run.high) {
+                if (!run.is_empty()) visit(argument, run);
+                run.low = at;
+            }
+            run.high = at + page < part.high ? at + page : part.high;
+        }
+    }
+    if (!run.is_empty()) visit(argument, run);
+    if (!raw::is_error(file)) (void)raw::call(Call::close, file);
 }
 
 struct Place {
@@ -124,14 +181,20 @@ MemoryRange block_of_first_thread(MemoryRange mapping) {
 }  // namespace
 
 MemoryRange mapping_of(std::uintptr_t address) {
-    const long file = raw::call(Call::openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (raw::is_error(file)) return {};
-    MappingQuery query;
-    query.address = address;
-    const long result = raw::call(Call::ioctl, file, query_mapping, &query);
-    (void)raw::call(Call::close, file);
-    if (!raw::is_error(result)) return {query.start, query.end};
-    return result == -ENOENT ? MemoryRange{} : mapping_from_text(address);
+    const MemoryRange range = next_mapping(address).range;
+    return range.contains(address) ? range : MemoryRange{};
+}
+
+void visit_touched(MemoryRange range, void (*visit)(void*, MemoryRange), void* argument) {
+    while (!range.is_empty()) {
+        const Mapping mapping = next_mapping(range.low);
+        if (mapping.range.is_empty() || mapping.range.low >= range.high) return;
+        const MemoryRange part{range.low > mapping.range.low ? range.low : mapping.range.low,
+                               range.high < mapping.range.high ? range.high : mapping.range.high};
+        if (mapping.is_readable && mapping.is_shared) visit(argument, part);
+        else if (mapping.is_readable) visit_touched_pages(part, visit, argument);
+        range.low = part.high;
+    }
 }
 
 MemoryRange current_stack() { return place_of_this_thread().stack; }
@@ -172,7 +235,7 @@ std::uintptr_t block_of_module(std::uintptr_t thread_pointer, std::size_t id) {
 
 namespace {
 
-constinit std::atomic<int> stop_signal{0};                             // [atomic] set once
+constinit std::atomic<int> stop_signal{0};                                  // [atomic] set once
 constinit std::atomic<void (*)(const StopContext&)> stop_handler{nullptr};  // [atomic] set once
 
 MemoryRange as_words(const void* start, std::size_t bytes) {
@@ -227,7 +290,8 @@ void fill(StopContext& context, const ucontext_t& user) {
         std::memcpy(&record, start + offset, sizeof record);
         if (record.magic == 0 || record.bytes == 0) break;
         if (record.magic == extra_magic)
-            context.registers[2] = as_words(reinterpret_cast<const void*>(record.address), record.extra_bytes);
+            context.registers[2] =
+                as_words(reinterpret_cast<const void*>(record.address), record.extra_bytes);
         offset += record.bytes;
     }
     context.registers[1] = as_words(start, offset);
@@ -321,7 +385,8 @@ Standing standing_of(std::uint32_t thread) {
         const char* at = line + 8;
         const std::uint64_t blocked = raw::parse_number(at, 16);
         const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: as in send_stop()
-        if ((blocked >> (signal - 1) & 1) != 0 && state != 'Z' && state != 'X') return Standing::blocks_signal;
+        const bool is_there = state != 'Z' && state != 'X';
+        if (is_there && (blocked >> (signal - 1) & 1) != 0) return Standing::blocks_signal;
     }
     switch (state) {
         case 'Z':

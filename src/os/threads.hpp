@@ -1,4 +1,4 @@
-// Threads as a collector needs them: where their roots lie, how to stop one by a signal, how to start our own.
+// Threads as a collector needs them: where their roots lie, how to stop one by a signal, how to start one.
 //
 // A stopped thread's registers lie in the record the kernel pushed for the signal handler; its stack goes on
 // from the interrupted stack pointer, of which compiled code may use 128 bytes below (the red zone). Both are
@@ -43,6 +43,9 @@ inline constexpr std::size_t red_zone_bytes = 0;
 [[nodiscard]] MemoryRange thread_block();
 // The mapping that holds `address`; empty when there is none.
 [[nodiscard]] MemoryRange mapping_of(std::uintptr_t address);
+// Calls `visit(argument, part)` for the parts of `range` that are readable and were ever touched, in rising
+// order. Private memory that never was holds zeros, and guard pages fault. Cost: 5 us and 10 ns a page.
+void visit_touched(MemoryRange range, void (*visit)(void*, MemoryRange), void* argument);
 // Where the calling thread's thread-local storage of each loaded module is entered; for block_of_module().
 [[nodiscard]] std::uintptr_t thread_pointer();
 // The block of thread-local storage that a thread, stopped now, has for module `id` (dlpi_tls_modid), or 0.
