@@ -200,8 +200,6 @@ TEST_F(WorldRootsTest, WhatAHandlerInterruptedIsFoundOnEitherStack) {
 
 struct Region {
     AttachedThread* thread;
-    void (*enter)(Region&);
-    void (*leave)(Region&);
 };
 
 // A wrapper that saves its caller's registers in its frame, overwrites them, and returns before the region.
@@ -228,31 +226,37 @@ __attribute__((noinline)) void wait_over_dead_frames(Region& region) {
     while (!region.thread->is_told_to_end()) os::yield_cpu();
 }
 
+struct Calls {
+    Region* region;
+    void (*enter)(Region&);
+    void (*wait)(Region&);
+    void (*leave)(Region&);
+    std::uintptr_t hidden[2];
+    std::uintptr_t mask;
+};
+
 // Calls the three with words in rbx and r12 that are nowhere else.
-__attribute__((noinline)) void run_region(Region& region, const std::uintptr_t* hidden) {
-    register Region* r15 asm("r15") = &region;
-    std::uintptr_t mask = key;
+__attribute__((noinline)) void run_region(const Calls& with) {
+    register const Calls* calls asm("r15") = &with;
     asm volatile(
         "mov %%rsp, %%r13\n\t"
         "sub $256, %%rsp\n\t"
         "and $-16, %%rsp\n\t"
-        "mov (%[hidden]), %%rbx\n\t"
-        "xor %[mask], %%rbx\n\t"
-        "mov 8(%[hidden]), %%r12\n\t"
-        "xor %[mask], %%r12\n\t"
-        "xor %[mask], %[mask]\n\t"
-        "mov %%r15, %%rdi\n\t"
-        "call *%[enter]\n\t"
-        "mov %%r15, %%rdi\n\t"
-        "lea %c[wait](%%rip), %%rax\n\t"
-        "call *%%rax\n\t"
-        "mov %%r15, %%rdi\n\t"
+        "mov 32(%%r15), %%rbx\n\t"
+        "xor 48(%%r15), %%rbx\n\t"
+        "mov 40(%%r15), %%r12\n\t"
+        "xor 48(%%r15), %%r12\n\t"
+        "mov (%%r15), %%rdi\n\t"
+        "call *8(%%r15)\n\t"
+        "mov (%%r15), %%rdi\n\t"
         "call *16(%%r15)\n\t"
+        "mov (%%r15), %%rdi\n\t"
+        "call *24(%%r15)\n\t"
         "xor %%ebx, %%ebx\n\t"
         "xor %%r12d, %%r12d\n\t"
         "mov %%r13, %%rsp"
-        : [mask] "+&r"(mask)
-        : [hidden] "r"(hidden), [enter] "r"(region.enter), "r"(r15), [wait] "i"(wait_over_dead_frames)
+        :
+        : "r"(calls)
         : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "memory", "cc");
 }
 
@@ -261,8 +265,8 @@ TEST_F(WorldRootsTest, RegistersSavedByWrappersOfABlockingRegion) {
     for (const auto enter : {enter_wrapped, enter_twice_wrapped}) {
         const std::uintptr_t hidden[2] = {hidden_word(11), hidden_word(12)};
         AttachedThread thread([&](AttachedThread& me) {
-            Region region{&me, enter, leave_plainly};
-            run_region(region, hidden);
+            Region region{&me};
+            run_region({&region, enter, wait_over_dead_frames, leave_plainly, {hidden[0], hidden[1]}, key});
         });
         thread.wait_until_ready();
         expect_found(thread, hidden[0]);
