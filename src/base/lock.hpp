@@ -19,6 +19,7 @@ namespace cairn::base {
 // Outermost first. A line, a reason.
 enum class Rank : std::uint8_t {
     runtime,      // start-up, thread list, fork: holds still while all below are taken
+    roots,        // the root set: takes only metadata below
     central,      // one size class: magazines and spans with free slots; calls span_alloc
     span_set,     // growing a span set's spine
     specials,     // the records of one span
