@@ -337,7 +337,7 @@ void copy_under_fire(DirtyTracker& tracker, bool is_huge, unsigned writer_count)
     }
     std::size_t scans = 0;
     const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(400);
-    for (; std::chrono::steady_clock::now() < until; ++scans)
+    for (; scans < 4 || std::chrono::steady_clock::now() < until; ++scans)
         EXPECT_TRUE(tracker.collect(pages.start, pages.bytes, true, copy_run));
     is_over = true;
     for (std::thread& writer : writers) writer.join();
@@ -345,7 +345,6 @@ void copy_under_fire(DirtyTracker& tracker, bool is_huge, unsigned writer_count)
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < copy.size(); ++i) wrong += copy[i] != pages.word(0, i)->load();
     EXPECT_EQ(wrong, 0u) << "after " << scans << " scans";
-    EXPECT_GT(scans, 2u);
 }
 
 TEST_F(DirtyPages, TwoWritersLoseNothing) {
