@@ -6,8 +6,8 @@
 //
 // A type says once what its objects hold:
 //   CAIRN_NOSCAN        no pointers into this heap;
-//   CAIRN_TYPED         pointers at the words of `pointer_map`: every store into one goes through cairn_store()
-//                       (bulk: cairn_store_many, cairn_clear_many), or an object may be lost;
+//   CAIRN_TYPED         pointers at the words of `pointer_map`: every store into one goes through
+//                       cairn_store() (bulk: cairn_store_many, cairn_clear_many), or an object may be lost;
 //   CAIRN_CONSERVATIVE  anything, written in any way: the kernel says which pages were written.
 // Every function may be called from any thread at any time, but not from a signal handler that interrupted
 // one of them. None throws. A function whose parameter is CAIRN_NOESCAPE keeps nothing of it.
@@ -42,11 +42,12 @@ enum { CAIRN_NOSCAN = 1, CAIRN_TYPED = 2, CAIRN_CONSERVATIVE = 3 };
 
 // A type, as a constant that lives as long as its objects (keep a library loaded while they live).
 typedef struct cairn_type {
-    uint32_t size;                // of one object, or of one element of an array
-    uint32_t align;               // a power of two; 16 is given anyway
-    uint32_t kind;                // CAIRN_NOSCAN, CAIRN_TYPED or CAIRN_CONSERVATIVE
-    uint32_t map_words;           // words the map covers: size / 8
-    const uint64_t* pointer_map;  // bit i of element i / 64: word i holds a pointer or NULL. NULL: not CAIRN_TYPED
+    uint32_t size;       // of one object, or of one element of an array
+    uint32_t align;      // a power of two; 16 is given anyway
+    uint32_t kind;       // CAIRN_NOSCAN, CAIRN_TYPED or CAIRN_CONSERVATIVE
+    uint32_t map_words;  // words the map covers: size / 8
+    // Bit i of element i / 64: word i holds a pointer or NULL. NULL when the kind is not CAIRN_TYPED.
+    const uint64_t* pointer_map;
     void (*destroy)(void* object);  // called by cairn_alloc_finalized's finalizer; NULL: none
     const char* name;               // for reports
     uint32_t* shape;                // a cell of the runtime's: one a type, zero at first, never NULL
@@ -59,7 +60,7 @@ CAIRN_API void* cairn_alloc(size_t size, const cairn_type* type) CAIRN_NOEXCEPT 
 CAIRN_API void* cairn_alloc_heap(size_t size, const cairn_type* type) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1);
 // The same; type->destroy runs when the object is unreachable.
 CAIRN_API void* cairn_alloc_finalized(size_t size, const cairn_type* type) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1);
-// `count` elements of type->size. NULL also when the product overflows. A count of 0 gives an object of its own.
+// `count` elements of type->size. NULL also when the product overflows. A count of 0 gives an object too.
 CAIRN_API void* cairn_alloc_array(size_t count, const cairn_type* type) CAIRN_NOEXCEPT
     __attribute__((malloc, warn_unused_result, assume_aligned(16)));
 // No pointers, not zeroed.
@@ -200,8 +201,8 @@ CAIRN_API void cairn_stats(cairn_stats_t* stats CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- threads
 
-// A thread attaches by itself when it first calls Cairn, and when it is started by pthread_create in a program
-// linked with libcairn; it detaches at its end. By hand: for threads started otherwise that hold pointers
+// A thread attaches by itself when it first calls Cairn, and when pthread_create starts it in a program linked
+// with libcairn; it detaches at its end. By hand: for threads started otherwise that hold pointers
 // given to them before their first call. Not 0: no memory.
 CAIRN_API int cairn_attach_thread(void) CAIRN_NOEXCEPT;
 CAIRN_API void cairn_detach_thread(void) CAIRN_NOEXCEPT;
@@ -235,7 +236,7 @@ CAIRN_API int cairn_is_collected(const void* pointer CAIRN_NOESCAPE) CAIRN_NOEXC
 
 // One step of a path from a root to an object, root first.
 typedef struct cairn_step {
-    const char* what;  // "stack", "register", "handle", "range", "static data", "finalizer", "object", ...
+    const char* what;    // "stack", "register", "handle", "range", "static data", "finalizer", "object", ...
     const void* holder;  // first byte of the range or object
     size_t offset;       // of the word that points on
     const char* type;    // of an object, if known; else NULL

@@ -40,7 +40,8 @@ namespace cairn {
 // The memory, or no return.
 template <class T>
 [[gnu::always_inline]] inline T* or_throw(T* memory) {
-    if (memory == nullptr) [[unlikely]] out_of_memory();
+    if (memory == nullptr) [[unlikely]]
+        out_of_memory();
     return memory;
 }
 
@@ -66,8 +67,7 @@ template <class T, class... Args>
         return ::new (memory) T;  // its zeros are there already
     else if constexpr (std::is_constructible_v<T, Args...>)
         return ::new (memory) T(std::forward<Args>(args)...);
-    else
-        return ::new (memory) T{std::forward<Args>(args)...};
+    else return ::new (memory) T{std::forward<Args>(args)...};
 }
 
 // A new T, which lives until nothing reaches it.
@@ -99,7 +99,8 @@ struct CountedArray {
     static constexpr cairn_type describe() {
         cairn_type type = type_of<T>;
         type.align = header;
-        type.kind = static_cast<std::uint32_t>(kind_of<T> == Kind::noscan ? Kind::noscan : Kind::conservative);
+        type.kind =
+            static_cast<std::uint32_t>(kind_of<T> == Kind::noscan ? Kind::noscan : Kind::conservative);
         type.map_words = 0;
         type.pointer_map = nullptr;
         type.destroy = [](void* memory) {
@@ -153,7 +154,7 @@ struct Collected {
 
 // ---- roots
 
-// A pointer from outside the heap: a static, a member of malloc's object. Inside the heap use Ptr, on a stack T*.
+// A pointer from outside the heap: static data, malloc's objects. Inside the heap use Ptr, on a stack T*.
 template <class T>
 class Root {
 public:
@@ -162,8 +163,8 @@ public:
     constexpr Root() noexcept = default;
     Root(T* object) : cell_(or_throw(cairn_root_create(address_of(object)))) {}
     template <class U>
-        requires(!std::is_same_v<U, Root> && std::is_convertible_v<const U&, T*>)
-    Root(const U& object) : Root(static_cast<T*>(object)) {}
+    requires(!std::is_same_v<U, Root> && std::is_convertible_v<const U&, T*>) Root(const U& object)
+        : Root(static_cast<T*>(object)) {}
     Root(const Root& other) : Root(other.get()) {}
     Root(Root&& other) noexcept : cell_(std::exchange(other.cell_, nullptr)) {}
     ~Root() {
@@ -194,7 +195,9 @@ template <class T>
 Root(T*) -> Root<T>;
 
 // Static data of the program or library that holds `address` may hold pointers into this heap.
-inline bool scan_static_data(const void* address) noexcept { return cairn_roots_add_module(address) == 0; }
+inline bool scan_static_data(const void* address) noexcept {
+    return cairn_roots_add_module(address) == 0;
+}
 
 // ---- weak pointers
 
@@ -203,8 +206,10 @@ template <class T>
 class Weak {
 public:
     constexpr Weak() noexcept = default;
-    Weak(T* object) : handle_(object == nullptr ? nullptr : or_throw(cairn_weak_create(address_of(object)))) {}
-    Weak(const Weak& other) noexcept : handle_(other.handle_ == nullptr ? nullptr : cairn_weak_copy(other.handle_)) {}
+    Weak(T* object)
+        : handle_(object == nullptr ? nullptr : or_throw(cairn_weak_create(address_of(object)))) {}
+    Weak(const Weak& other) noexcept
+        : handle_(other.handle_ == nullptr ? nullptr : cairn_weak_copy(other.handle_)) {}
     Weak(Weak&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     ~Weak() {
         if (handle_ != nullptr) cairn_weak_destroy(handle_);
@@ -266,8 +271,8 @@ template <class T, class Function>
 inline Cleanup on_unreachable(T* object, Function function) {
     static_assert(std::is_invocable_v<Function&>, "a cleanup is called without arguments");
     Function* kept = make<Function>(std::move(function));
-    const std::uint64_t id =
-        cairn_add_cleanup(address_of(object), [](void* kept) { (*static_cast<Function*>(kept))(); }, kept);
+    const std::uint64_t id = cairn_add_cleanup(
+        address_of(object), [](void* kept) { (*static_cast<Function*>(kept))(); }, kept);
     if (id == 0) out_of_memory();
     return Cleanup(id);
 }
@@ -278,7 +283,9 @@ template <class T, class Function>
 inline void set_finalizer(T* object, Function function) {
     static_assert(std::is_invocable_v<Function&, T*>, "a finalizer is called with the object");
     Function* kept = make<Function>(std::move(function));
-    const auto call = [](void* object, void* kept) { (*static_cast<Function*>(kept))(static_cast<T*>(object)); };
+    const auto call = [](void* object, void* kept) {
+        (*static_cast<Function*>(kept))(static_cast<T*>(object));
+    };
     if (cairn_set_finalizer(address_of(object), call, kept) != 0) out_of_memory();
 }
 
@@ -289,16 +296,24 @@ inline Finalizers finalizers(Finalizers mode) noexcept {
 inline std::size_t run_finalizers(std::size_t max = std::numeric_limits<std::size_t>::max()) noexcept {
     return cairn_run_finalizers(max);
 }
-inline bool finalize_at_exit(bool on) noexcept { return cairn_finalize_at_exit(on) != 0; }
+inline bool finalize_at_exit(bool on) noexcept {
+    return cairn_finalize_at_exit(on) != 0;
+}
 
 // ---- the collector
 
 using Stats = cairn_stats_t;
 
-inline void collect() noexcept { cairn_collect(); }
+inline void collect() noexcept {
+    cairn_collect();
+}
 // Both return what was set; without an argument they only ask.
-inline int gc_percent(int percent = CAIRN_ASK) noexcept { return cairn_gc_percent(percent); }
-inline std::uint64_t memory_limit(std::uint64_t bytes = 0) noexcept { return cairn_memory_limit(bytes); }
+inline int gc_percent(int percent = CAIRN_ASK) noexcept {
+    return cairn_gc_percent(percent);
+}
+inline std::uint64_t memory_limit(std::uint64_t bytes = 0) noexcept {
+    return cairn_memory_limit(bytes);
+}
 [[nodiscard]] inline Stats stats() noexcept {
     Stats stats{};
     stats.size = sizeof stats;
@@ -310,9 +325,15 @@ template <class T>
 inline void keep_alive(T* pointer) noexcept {
     cairn_keep_alive(const_cast<const void*>(static_cast<const volatile void*>(pointer)));
 }
-[[nodiscard]] inline void* object_base(const void* pointer) noexcept { return cairn_object_base(pointer); }
-[[nodiscard]] inline std::size_t object_size(const void* pointer) noexcept { return cairn_object_size(pointer); }
-[[nodiscard]] inline bool is_collected(const void* pointer) noexcept { return cairn_is_collected(pointer) != 0; }
+[[nodiscard]] inline void* object_base(const void* pointer) noexcept {
+    return cairn_object_base(pointer);
+}
+[[nodiscard]] inline std::size_t object_size(const void* pointer) noexcept {
+    return cairn_object_size(pointer);
+}
+[[nodiscard]] inline bool is_collected(const void* pointer) noexcept {
+    return cairn_is_collected(pointer) != 0;
+}
 
 // ---- threads
 

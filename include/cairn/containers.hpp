@@ -1,8 +1,8 @@
 // Standard containers whose memory is on the collected heap: an allocator and a memory resource.
 //
 // Elements are found by the collector however the container moves them, since their memory is conservative;
-// it is noscan when T holds no pointers. A container frees its memory at once when it shrinks or dies. One that
-// is a member of a collected object need not be destroyed at all: say so by `cairn::needs_destructor`.
+// it is noscan when T holds no pointers. A container frees its memory at once when it shrinks or dies. When
+// all it does at its death is that, as a member of a collected object, say so: `cairn::needs_destructor`.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -19,8 +19,8 @@ template <std::size_t alignment>
 [[nodiscard]] void* allocate_aligned(std::size_t size) {
     if constexpr (alignment <= 16) return cairn_alloc_conservative(size);
     static constinit std::uint32_t shape = 0;
-    static constexpr cairn_type type{
-        alignment, alignment, CAIRN_CONSERVATIVE, 0, nullptr, nullptr, "aligned memory", &shape};
+    static constexpr cairn_type type{alignment, alignment, CAIRN_CONSERVATIVE, 0,
+                                     nullptr,   nullptr,   "aligned memory",   &shape};
     return cairn_alloc_heap(size, &type);
 }
 
@@ -40,8 +40,7 @@ public:
         const std::size_t size = count * sizeof(T);
         if constexpr (kind_of<T> == Kind::noscan && alignof(T) <= 16)
             return static_cast<T*>(or_throw(cairn_alloc_noscan(size)));
-        else
-            return static_cast<T*>(or_throw(allocate_aligned<alignof(T)>(size)));
+        else return static_cast<T*>(or_throw(allocate_aligned<alignof(T)>(size)));
     }
     void deallocate(T* memory, std::size_t) noexcept { cairn_free(memory); }
     friend constexpr bool operator==(allocator, allocator) noexcept { return true; }

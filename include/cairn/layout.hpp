@@ -81,20 +81,25 @@ template <class T>
 inline constexpr auto pointers_of = own_declaration<T>();
 
 template <class T>
-inline constexpr bool is_declared = !std::is_same_v<std::remove_cvref_t<decltype(pointers_of<T>)>, NoDeclaration>;
+inline constexpr bool is_declared =
+    !std::is_same_v<std::remove_cv_t<decltype(pointers_of<T>)>, NoDeclaration>;
 
 // ---- where a member lies
 
-// Storage that no constructor ever runs for and no program contains: only its addresses are looked at.
+// Storage that is declared and nowhere defined: only its addresses are looked at, while compiling.
 template <class T>
 union Place {
-    constexpr Place() : bytes{} {}
-    constexpr ~Place() {}
+    Place();
+    ~Place();
     unsigned char bytes[sizeof(T)];
     T object;
 };
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wundefined-var-template"
+#endif
 template <class T>
-inline Place<T> place;
+extern Place<T> place;
 
 inline constexpr std::size_t word_bytes = 8;
 
@@ -157,7 +162,8 @@ template <class T>
 // Adds a listed base, a listed member, to the map of Owner.
 template <class Owner, class Base>
 constexpr void add(PointerMap<Owner>& map, BasePart<Base>) {
-    static_assert(std::is_base_of_v<Base, Owner>, "cairn::pointers: cairn::base<B> of a class that is no base");
+    static_assert(std::is_base_of_v<Base, Owner>,
+                  "cairn::pointers: cairn::base<B> of a class that is no base");
     static_assert(is_known<Base>(), "cairn::pointers: this base needs a line `cairn_pointers` of its own");
     const Base* part = std::addressof(place<Owner>.object);
     merge(map, word_at<Owner>(part), map_of<Base>(), sizeof(Base) / word_bytes);
@@ -192,6 +198,9 @@ constexpr PointerMap<T> map_of() {
 
 template <class T>
 inline constexpr PointerMap<T> pointer_map = map_of<T>();
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 
 // ---- the descriptor
 
@@ -214,8 +223,8 @@ template <class T>
 template <class T>
 inline constexpr Kind kind_of = find_kind<std::remove_cv_t<T>>();
 
-// False: the destructor of collected objects of this type need not run, since all it does is to free memory of
-// this heap. Specialise it; then no finalizer is made for them.
+// Specialise it to false where the destructor of collected objects need not run, since all it does is to free
+// memory of this heap: then they get no finalizer.
 template <class T>
 inline constexpr bool needs_destructor = !std::is_trivially_destructible_v<T>;
 

@@ -45,10 +45,11 @@ public:
         if (!std::is_constant_evaluated() && is_marking()) [[unlikely]]
             cairn_shade(address_of(value));
     }
-    // From whatever is, or converts to, a pointer that T* takes: a derived class, a Ptr of one, a Root, an array.
+    // From what is, or converts to, a pointer that T* takes: a derived class, a Ptr of one, a Root, an array.
     template <class U>
-        requires(!std::is_same_v<U, Ptr> && std::is_convertible_v<const U&, T*>)
-    constexpr Ptr(const U& value) noexcept : Ptr(static_cast<T*>(value)) {}
+    requires(!std::is_same_v<U, Ptr> &&
+             std::is_convertible_v<const U&, T*>) constexpr Ptr(const U& value) noexcept
+        : Ptr(static_cast<T*>(value)) {}
     constexpr Ptr(const Ptr&) noexcept = default;
     ~Ptr() = default;
 
@@ -57,8 +58,8 @@ public:
         return *this;
     }
     template <class U>
-        requires(!std::is_same_v<U, Ptr> && std::is_convertible_v<const U&, T*>)
-    Ptr& operator=(const U& value) noexcept {
+    requires(!std::is_same_v<U, Ptr> && std::is_convertible_v<const U&, T*>) Ptr& operator=(
+        const U& value) noexcept {
         set(value);
         return *this;
     }
@@ -149,7 +150,8 @@ private:
     }
     // A successful exchange replaces `expected`.
     void tell(T* expected, T* desired) noexcept {
-        if (!is_marking()) [[likely]] return;
+        if (!is_marking()) [[likely]]
+            return;
         cairn_shade(address_of(expected));
         cairn_shade(address_of(desired));
     }
