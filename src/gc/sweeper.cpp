@@ -27,9 +27,10 @@ std::size_t Sweeper::sweep_bits(Span& span) {
         // relaxed, all: no marker runs now, and the span's new generation publishes the bits
         const std::uint64_t marked = both.marked.load(std::memory_order_relaxed);
         const std::uint64_t allocated = both.allocated.load(std::memory_order_relaxed);
-        CAIRN_ASSERT((marked & ~allocated) == 0);
-        alive += static_cast<unsigned>(std::popcount(marked));
-        if (allocated != marked) both.allocated.store(marked, std::memory_order_relaxed);
+        // A marker may have set the mark of a slot just as its thread gave the rest of a run back.
+        const std::uint64_t kept = marked & allocated;
+        alive += static_cast<unsigned>(std::popcount(kept));
+        if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);
         if (marked != 0) both.marked.store(0, std::memory_order_relaxed);
     }
     return alive;

@@ -109,7 +109,7 @@ bool SweptCache::refill(AllocationRun& run, unsigned shape) {
     // late.
     const std::size_t may_use = unused_bytes(*span);
     shared.live_bytes.add(may_use);
-    shared.spans->hooks().allocated(may_use);
+    cached_bytes_ += may_use;
     return true;
 }
 

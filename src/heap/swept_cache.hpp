@@ -125,6 +125,13 @@ public:
     // Adds what was allocated since the last time to the heap's counters, keeping the spans.
     void flush_counts();
 
+    // Bytes of spans that were cached since the last call: what the thread may use before its next refill.
+    [[nodiscard]] std::size_t take_cached_bytes() {
+        const std::size_t bytes = cached_bytes_;
+        cached_bytes_ = 0;
+        return bytes;
+    }
+
     // The current tiny block, 0 when there is none.
     [[nodiscard]] std::uintptr_t tiny_block() const { return tiny_.base; }
     // The current span of a shape, nullptr when there is none.
@@ -146,6 +153,7 @@ private:
     AllocationRun* runs_ = nullptr;          // [fixed] max_shapes
     ShapeId* active_ = nullptr;              // shapes whose runs were ever used
     unsigned active_count_ = 0;
+    std::size_t cached_bytes_ = 0;
     std::int64_t until_sample_ = INT64_MAX;  // bytes; below zero: sample
     TinyBlock tiny_;
     Centrals* centrals_ = nullptr;  // [fixed]
