@@ -126,7 +126,7 @@ struct AssistTerms {
     // Work to do now for a debt: at least smallest_work, so that a few allocations are free afterwards; at
     // most largest_work for each 8 KiB of the `allocated` bytes that led here, so that who asks for little
     // never waits for long.
-    [[nodiscard]] std::uint64_t work_for(std::uint64_t debt_bytes, std::uint64_t allocated) const;
+    [[nodiscard]] std::uint64_t work_for(std::uint64_t debt_bytes, std::uint64_t allocated = 0) const;
     // Bytes that `work` pays for, and one more, so that no debt is left of rounding alone.
     [[nodiscard]] std::int64_t bytes_for(std::uint64_t work) const;
 };

@@ -167,13 +167,13 @@ double share_of_program(unsigned cpus, double share, std::uint64_t stop_us, std:
     const auto pass = [&](std::uint64_t us, double program_share, CpuTime spent) {
         now += us * 1000;
         limiter.update(now, spent);
-        if (now < 30 * second) return;  // until the bucket is full the collector may take more
+        if (now < 20 * second) return;  // until the bucket is full the collector may take more
         total += static_cast<double>(us);
         program += static_cast<double>(us) * program_share;
     };
-    while (now < 120 * second) {
+    while (now < 60 * second) {
         if (!limiter.can_afford_cycle()) {
-            pass(50, 1, {});
+            pass(std::max<std::uint64_t>(50, stop_us / 100), 1, {});
             continue;
         }
         limiter.enter(Phase::stopped, now);
