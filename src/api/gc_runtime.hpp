@@ -41,6 +41,9 @@ private:
     std::atomic<bool> is_ready_{false};  // [atomic]
 };
 
+// Makes the call and survives what the program's function does: an exception is reported (cpp.cpp).
+void call_finalizer(const gc::FinalizerCall& call);
+
 // Hidden, constant-initialised, never destroyed.
 extern constinit GcRuntime gc_runtime;
 

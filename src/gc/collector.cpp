@@ -35,7 +35,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
-    world_.initialize();
+    if (!world_.initialize()) return false;
     roots_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
     sweeper_.initialize(

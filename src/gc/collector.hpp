@@ -173,7 +173,7 @@ private:
     [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
     [[nodiscard]] bool begin_marking(Mutator* self);
     void scan_threads(Marker& marker);
-    void scan_roots(Marker& marker);
+    void scan_roots(Marker& marker, Reading reading);
     void mark_concurrently(Marker& marker);
     void mark_until_dry(Marker& marker);
     std::uint64_t rescan_written(Marker& marker);

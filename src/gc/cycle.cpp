@@ -120,15 +120,13 @@ bool Collector::begin_marking(Mutator* self) {
 
 // ---- between the stops
 
-void Collector::scan_roots(Marker& marker) {
-    std::uint64_t bytes = 0;
-    for (unsigned job = 0; job < roots_.job_count(); ++job) {
-        roots_.visit_job(job, [&](std::uintptr_t low, std::uintptr_t high) {
-            bytes += high - low;
-            marker.push_roots(low, high);
-        });
-    }
-    now_.root_bytes = bytes;
+void Collector::scan_roots(Marker& marker, Reading reading) {
+    const auto visit = [](void* context, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(context)->push_roots(low, high);
+    };
+    for (std::size_t job = 0; job < roots_.job_count(); ++job)
+        roots_.visit_job(job, reading, nullptr, visit, &marker);
+    now_.root_bytes = roots_.total_bytes();
 }
 
 namespace {
@@ -173,7 +171,7 @@ void Collector::mark_until_dry(Marker& marker) {
 }
 
 void Collector::mark_concurrently(Marker& marker) {
-    scan_roots(marker);
+    scan_roots(marker, Reading::beside_program);
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
     mark_until_dry(marker);
@@ -231,7 +229,7 @@ void Collector::rescan_all_roots(Marker& marker) {
     flush_shared_grey();
     scan_threads(marker);
     roots_.prepare_jobs();
-    scan_roots(marker);
+    scan_roots(marker, Reading::while_stopped);
     if (is_watching_) (void)rescan_written(marker);
 }
 
@@ -326,7 +324,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    roots_.refresh_modules();
+    (void)roots_.refresh();
     is_watching_ = false;
     if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
         is_watching_ = watch_.begin(*space_.objects);
@@ -341,7 +339,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     Marker marker(space_);
     scan_threads(marker);
     if (mode == Mode::stw) {
-        scan_roots(marker);
+        scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {
         }
         (void)drain_stopped(marker, UINT64_MAX);
