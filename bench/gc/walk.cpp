@@ -1,7 +1,7 @@
 // What this machine can do at most: objects of 64 bytes visited in a random order that is known beforehand.
 //
-// `read`: each object's line is read, prefetched well ahead. `mark`: besides, a bit for it is tested and set in a
-// bitmap of one bit per 16 bytes. No collector is faster, for it learns the order only as it goes.
+// `read`: each object's line is read, prefetched well ahead. `mark`: besides, a bit for it is tested and set
+// in a bitmap of one bit per 16 bytes. No collector is faster, for it learns the order only as it goes.
 //
 //   walk objects=N threads=T     prints millions of objects a second, of all threads together
 // SPDX-License-Identifier: MIT
@@ -22,7 +22,7 @@ struct Heap {
     const std::uint32_t* order;
 };
 
-std::uint64_t read(const Heap& heap, std::size_t first, std::size_t last, bool mark) {
+std::uint64_t visit(const Heap& heap, std::size_t first, std::size_t last, bool mark) {
     std::uint64_t sum = 0;
     for (std::size_t i = first; i < last; ++i) {
         const std::size_t soon = heap.order[std::min(i + ahead, last - 1)];
@@ -41,13 +41,14 @@ std::uint64_t read(const Heap& heap, std::size_t first, std::size_t last, bool m
     return sum;
 }
 
-// Threads share the order evenly. Marking them together would need atomic operations: they have a bitmap each.
+// Threads share the order evenly, and have a bitmap each: in one together they would need atomic operations.
 double million_per_s(const std::vector<Heap>& heaps, std::size_t count, bool mark) {
     std::vector<std::thread> threads;
     const std::uint64_t start = bench::now_ns();
     for (std::size_t t = 0; t < heaps.size(); ++t) {
         threads.emplace_back([&, t] {
-            std::uint64_t sum = read(heaps[t], count * t / heaps.size(), count * (t + 1) / heaps.size(), mark);
+            const std::size_t share = count / heaps.size();
+            std::uint64_t sum = visit(heaps[t], share * t, share * (t + 1), mark);
             bench::escape(&sum);
         });
     }
@@ -64,7 +65,8 @@ int main(int count, char** words) {
     std::vector<std::uint32_t> order(objects);
     bench::Random random(objects);
     for (std::size_t i = 0; i < objects; ++i) order[i] = static_cast<std::uint32_t>(i);
-    for (std::size_t i = objects - 1; i > 0; --i) std::swap(order[i], order[random.below(static_cast<std::uint32_t>(i) + 1)]);
+    for (auto i = static_cast<std::uint32_t>(objects - 1); i > 0; --i)
+        std::swap(order[i], order[random.below(i + 1)]);
     std::vector<std::vector<std::uint64_t>> bits(threads);
     std::vector<Heap> heaps;
     for (auto& own : bits) {

@@ -11,14 +11,14 @@ using bench::now_ns;
 
 struct Anchor {
     std::uint64_t value = 1;
-    static constexpr auto cairn_pointers = policy::pointers();
+    static constexpr auto cairn_pointers = policy::pointers<Anchor>();
 };
 
 template <std::size_t bytes>
 struct Holder {
     policy::Field<Anchor> anchor;
     std::uint64_t rest[bytes / 8 - 1];
-    static constexpr auto cairn_pointers = policy::pointers(&Holder::anchor);
+    static constexpr auto cairn_pointers = policy::pointers<Holder>(&Holder::anchor);
     Holder(Anchor* a, std::uint64_t order) : anchor(a) { rest[0] = order; }
 };
 

@@ -1,7 +1,7 @@
-// A graph whose edges change at every step: what a pointer store costs, alone and in a program that misses caches.
+// A graph whose edges change at every step: what a pointer store costs, alone and amid cache misses.
 //
-// `write_ns`: a store into one of 1024 objects, all in the cache. `step_ns`: follow one of four edges, turn an edge
-// to another object, put a new label in place of the old one.
+// `write_ns`: a store into one of 1024 objects, all in the cache. `step_ns`: follow one of four edges, turn
+// one to another object, put a new label in place of the old one.
 // SPDX-License-Identifier: MIT
 #include "policy.hpp"
 #include "programs.hpp"
@@ -10,7 +10,7 @@ namespace {
 
 struct Label {
     std::uint64_t words[4];
-    static constexpr auto cairn_pointers = policy::pointers();
+    static constexpr auto cairn_pointers = policy::pointers<Label>();
     explicit Label(std::uint64_t value) : words{value, 0, 0, 0} {}
 };
 
@@ -18,7 +18,7 @@ struct Node {
     policy::Field<Node> edges[4];
     policy::Field<Label> label;
     std::uint64_t key;
-    static constexpr auto cairn_pointers = policy::pointers(&Node::edges, &Node::label);
+    static constexpr auto cairn_pointers = policy::pointers<Node>(&Node::edges, &Node::label);
     explicit Node(std::uint64_t k) : edges{}, label(policy::make<Label>(k)), key(k) {}
 };
 

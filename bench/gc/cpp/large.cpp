@@ -19,7 +19,8 @@ void bench::large(const Arguments& sizes, Record& record) {
         buffer[bytes - 1] = value;
         char* old = held[i % window];
         if (old != nullptr) {
-            sum = sum * 31 + static_cast<std::uint64_t>(old[0] + old[bytes - 1] + (touch ? old[bytes / 2] : 0));
+            const int middle = touch ? old[bytes / 2] : 0;
+            sum = sum * 31 + static_cast<std::uint64_t>(old[0] + old[bytes - 1] + middle);
             policy::release_array(old);
         }
         held[i % window] = buffer;

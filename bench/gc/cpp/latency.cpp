@@ -1,7 +1,7 @@
-// What one operation waits for: a new message of 1 KiB takes the place of the oldest of a ring, beside live objects.
+// What one operation waits for: a message of 1 KiB replaces the oldest of a ring, beside a million live objects.
 //
-// Unpaced (`pace_ns=0`), an operation begins when the one before ends. Paced, it is due at a fixed time, and its
-// latency counts from then, so those that queue up behind a long one count too.
+// Unpaced (`pace_ns=0`), an operation begins when the one before ends. Paced, it is due at a fixed time, and
+// its latency counts from then, so those that queue up behind a long one count too.
 // SPDX-License-Identifier: MIT
 #include "linked.hpp"
 #include "policy.hpp"

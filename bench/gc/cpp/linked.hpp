@@ -13,7 +13,7 @@ struct Linked {
     policy::Field<Linked> next, other;
     std::uint64_t key;
     std::uint64_t rest[5] = {};
-    static constexpr auto cairn_pointers = policy::pointers(&Linked::next, &Linked::other);
+    static constexpr auto cairn_pointers = policy::pointers<Linked>(&Linked::next, &Linked::other);
     explicit Linked(std::uint64_t k) : next(nullptr), other(nullptr), key(k) {}
 };
 static_assert(sizeof(Linked) == 64);

@@ -1,7 +1,7 @@
 // Forced collections of live objects linked at random: how fast they are marked.
 //
-// The figure is objects over the time of the whole collection, the fastest of the rounds; walk.cpp measures what
-// this machine can do at most.
+// The figure is objects over the time of the whole collection, the fastest of the rounds; ../walk.cpp tells
+// what this machine can do at most.
 // SPDX-License-Identifier: MIT
 #include "linked.hpp"
 #include "policy.hpp"

@@ -1,5 +1,5 @@
-// A mix in the manner of Ellis, Kovac and Boehm's GCBench: trees built from the top (pointers stored into older
-// objects) and from the bottom (into new ones), beside a tree and an array of numbers that live long.
+// A mix in the manner of Ellis, Kovac and Boehm's GCBench: trees built from the top (pointers stored into
+// older objects) and from the bottom (into new ones), beside a tree and an array of numbers that live long.
 // SPDX-License-Identifier: MIT
 #include "policy.hpp"
 #include "programs.hpp"
@@ -9,7 +9,7 @@ namespace {
 struct Node {
     policy::Field<Node> left, right;
     std::int32_t depth, order;
-    static constexpr auto cairn_pointers = policy::pointers(&Node::left, &Node::right);
+    static constexpr auto cairn_pointers = policy::pointers<Node>(&Node::left, &Node::right);
     Node(Node* l, Node* r, unsigned d, unsigned o)
         : left(l), right(r), depth(static_cast<std::int32_t>(d)), order(static_cast<std::int32_t>(o)) {}
 };

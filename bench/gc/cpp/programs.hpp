@@ -4,7 +4,7 @@
 // the executable is built for (manual, libgc, cairn, cairn_conservative) and offers, in namespace `policy`,
 //
 //   Field<T>                     a pointer that lies in an object of the heap
-//   pointers(&T::a, &T::b)       the line by which a type names its fields; `pointers()` says it has none
+//   pointers<T>(&T::a, &T::b)    the line by which a type names its fields; `pointers<T>()`: it has none
 //   make<T>(arguments...)        an object
 //   make_array<T>(count)         objects, zeroed; T is a Field or a number
 //   make_bytes(size)             bytes without pointers, not zeroed where that can be had

@@ -1,4 +1,4 @@
-// What every program of the set needs: sizes from its command line, one line of JSON as its answer, latencies.
+// What every program of the set needs: sizes from its command line, a line of JSON as its answer, latencies.
 //
 //   PROGRAM impl benchmark key=value ...        sizes have no defaults: the runner names all of them
 //   {"impl": "libgc", "bench": "trees", "seconds": 1.61, "checksum": 68332215, ...}

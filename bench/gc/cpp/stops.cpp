@@ -1,4 +1,5 @@
-// Cycles one after another, beside a thread that allocates and turns links of live objects: how long the stops are.
+// Cycles one after another, beside a thread that allocates and turns links of live objects: how long are the
+// stops, and how far does the thread get?
 // SPDX-License-Identifier: MIT
 #include <atomic>
 

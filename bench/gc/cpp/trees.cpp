@@ -12,7 +12,7 @@ namespace {
 
 struct Node {
     policy::Field<Node> left, right;
-    static constexpr auto cairn_pointers = policy::pointers(&Node::left, &Node::right);
+    static constexpr auto cairn_pointers = policy::pointers<Node>(&Node::left, &Node::right);
     Node(Node* l, Node* r) : left(l), right(r) {}
 };
 

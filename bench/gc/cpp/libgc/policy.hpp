@@ -21,22 +21,15 @@ constexpr bool collects = true;
 template <class T>
 using Field = T*;
 
-struct None {};
-struct Some {};
-
-constexpr None pointers() {
-    return {};
-}
-
-template <class... Members>
-constexpr Some pointers(Members...) {
-    return {};
+// How many fields a type named: without any it holds no pointers.
+template <class Owner, class... Members>
+constexpr std::size_t pointers(Members...) {
+    return sizeof...(Members);
 }
 
 template <class T, class... Arguments>
 T* make(Arguments&&... arguments) {
-    constexpr bool plain = std::is_same_v<std::remove_cv_t<decltype(T::cairn_pointers)>, None>;
-    void* place = plain ? GC_MALLOC_ATOMIC(sizeof(T)) : GC_MALLOC(sizeof(T));
+    void* place = T::cairn_pointers == 0 ? GC_MALLOC_ATOMIC(sizeof(T)) : GC_MALLOC(sizeof(T));
     return new (bench::must(place)) T(std::forward<Arguments>(arguments)...);
 }
 

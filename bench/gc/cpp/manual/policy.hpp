@@ -17,7 +17,7 @@ constexpr bool collects = false;
 template <class T>
 using Field = T*;
 
-template <class... Members>
+template <class Owner, class... Members>
 constexpr int pointers(Members...) {
     return 0;
 }
