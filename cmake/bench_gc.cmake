@@ -2,7 +2,7 @@
 #
 #   build/bench/gc/manual, libgc, cairn, cairn_conservative   bench/gc/cpp, each with its own policy.hpp
 #   build/bench/gc/go, go1.19, java/                          the same programs in Go and Java
-#   build/bench/gc/walk, barrier                              what the machine can do; what a Ptr's store costs
+#   build/bench/gc/walk, barrier                              what the machine can do; a Ptr's store
 #
 # Nothing of it is built unless it is asked for; a peer that is not installed is left out.
 # SPDX-License-Identifier: MIT
@@ -60,6 +60,11 @@ if(go_on_path)
 endif()
 file(GLOB debian_gos /usr/lib/go-*/bin/go)
 foreach(debian_go IN LISTS debian_gos)
+  file(REAL_PATH "${go_on_path}" same)
+  file(REAL_PATH ${debian_go} debian_go)
+  if(same STREQUAL debian_go)
+    continue()
+  endif()
   string(REGEX REPLACE "/usr/lib/go-([^/]*)/bin/go" "go\\1" name ${debian_go})
   gc_bench_go(${name} ${debian_go})
 endforeach()

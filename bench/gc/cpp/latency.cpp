@@ -1,4 +1,4 @@
-// What one operation waits for: a message of 1 KiB replaces the oldest of a ring, beside a million live objects.
+// What one operation waits for: a message of 1 KiB replaces the oldest of a ring, beside live linked objects.
 //
 // Unpaced (`pace_ns=0`), an operation begins when the one before ends. Paced, it is due at a fixed time, and
 // its latency counts from then, so those that queue up behind a long one count too.
