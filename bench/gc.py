@@ -110,7 +110,7 @@ class Run:
 
     def measure(self):
         cases = [case for case in CASES if re.search(self.options.only, case.name)]
-        machine = re.search(self.options.only, "machine") and not self.options.impls
+        machine = re.search(self.options.only, "machine")
         if not self.implementations or not (cases or machine):
             raise SystemExit("gc.py: nothing to run: is the target bench_gc built, does --only match?")
         for r in range(self.rounds):
