@@ -14,7 +14,8 @@ test: setup           ## every test: release, then what is linked directly under
 bench: all            ## Cairn beside glibc, mimalloc, jemalloc and tcmalloc
 	@python3 bench/run.py --build build/release $(BENCH_FLAGS)
 bench-gc: all         ## the collector beside Go, libgc, Java and malloc/free by hand
-	@cmake --build build/release --target bench_gc
+	@scripts/setup bench-gc
+	@cmake build/release >/dev/null && cmake --build build/release --target bench_gc
 	@python3 bench/gc.py --build build/release $(BENCH_FLAGS)
 install: all          ## install under PREFIX (default /usr/local), DESTDIR is respected
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
