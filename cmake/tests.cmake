@@ -139,6 +139,17 @@ if(TARGET cairn-malloc AND TARGET cairn)
   endif()
 endif()
 
+# The collector's benchmarks are built when this test runs, not before: only Cairn's and the one by hand.
+if(TARGET bench_gc_cairn)
+  add_test(NAME bench/gc_build COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR}
+    --target bench_gc_cairn bench_gc_cairn_conservative bench_gc_manual bench_gc_walk bench_gc_barrier)
+  set_tests_properties(bench/gc_build PROPERTIES TIMEOUT 300 LABELS bench FIXTURES_SETUP bench_gc
+    RUN_SERIAL TRUE)
+  cairn_script(bench/gc_smoke bench 120 bench/gc.py --build ${CMAKE_BINARY_DIR} --smoke
+    --impls cairn,cairn-conservative,cairn-linear,glibc)
+  set_tests_properties(bench/gc_smoke PROPERTIES FIXTURES_REQUIRED bench_gc RUN_SERIAL TRUE)
+endif()
+
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp examples/*.c)
 foreach(source IN LISTS example_sources)
   get_filename_component(name ${source} NAME_WE)
