@@ -390,6 +390,9 @@ protected:
     void SetUp() override {
         if (cairn::base::sanitized_build)
             GTEST_SKIP() << "one thread and a table: nothing for a sanitizer to see";
+#ifndef __OPTIMIZE__
+        GTEST_SKIP() << "ten million states want an optimised build";
+#endif
     }
 };
 
