@@ -36,13 +36,16 @@ enum class Call : long {
     prctl = SYS_prctl,
     pread64 = SYS_pread64,
     prlimit64 = SYS_prlimit64,
+    process_vm_readv = SYS_process_vm_readv,
     read = SYS_read,
     rt_sigaction = SYS_rt_sigaction,
     rt_sigprocmask = SYS_rt_sigprocmask,
     sched_getaffinity = SYS_sched_getaffinity,
     sched_yield = SYS_sched_yield,
     sigaltstack = SYS_sigaltstack,
+    statx = SYS_statx,
     tgkill = SYS_tgkill,
+    userfaultfd = SYS_userfaultfd,
     write = SYS_write,
 };
 
