@@ -15,7 +15,8 @@ set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/api/c_alloc.cpp APPEND PROPERTY CO
 add_library(cairn_library OBJECT ${library_sources})
 target_compile_options(cairn_library PRIVATE ${no_runtime_flags} -fno-lto)
 # The one source that may catch; its flags come after the target's.
-set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/api/cpp.cpp APPEND PROPERTY COMPILE_OPTIONS -fexceptions)
+set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/api/cpp.cpp APPEND PROPERTY COMPILE_OPTIONS
+  -fexceptions -frtti)
 target_link_libraries(cairn_library PUBLIC cairn_inside)
 
 add_library(cairn-lib SHARED $<TARGET_OBJECTS:cairn_library> ${api_objects})

@@ -5,8 +5,10 @@
 // throws has. In a program without them there is nothing to catch, and the unwinder passes by a frame whose
 // personality is null.
 //
-// Floor: api. Compiled with exceptions, alone in the library.
+// Floor: api. Compiled with exceptions and RTTI, alone in the library.
 // SPDX-License-Identifier: MIT
+#include <cxxabi.h>
+
 #include <exception>
 
 #include "api/gc_runtime.hpp"
@@ -16,10 +18,6 @@ __asm__(
     ".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __cxa_rethrow\n"
     ".weak _Unwind_Resume\n.weak _ZTISt9exception\n.weak _ZTIN10__cxxabiv115__forced_unwindE\n"
     ".weak _ZSt9terminatev");
-
-namespace __cxxabiv1 {
-class __forced_unwind;  // what pthread_exit() and cancellation unwind with
-}
 
 namespace cairn::api {
 
@@ -46,8 +44,8 @@ void report(const gc::FinalizerCall& call, std::string_view what) {
 void call_finalizer(const gc::FinalizerCall& due) {
     try {
         call(due);
-    } catch (__cxxabiv1::__forced_unwind&) {
-        throw;  // the end of the thread, which may not be stopped
+    } catch (abi::__forced_unwind&) {
+        throw;  // pthread_exit() or a cancellation: may not be stopped
     } catch (const std::exception& exception) {
         report(due, exception.what());
     } catch (...) {
