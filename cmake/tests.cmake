@@ -74,6 +74,12 @@ file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS tests/unit/*_test.cpp tests/pro
 file(GLOB_RECURSE fake_sources CONFIGURE_DEPENDS tests/unit_fake/*_test.cpp)
 if(core_sources)
   cairn_gtest(unit_tests unit api_libraries ${unit_sources})
+  # A library that a test loads and unloads.
+  add_library(roots_module MODULE tests/unit/gc/roots_module.c)
+  set_target_properties(roots_module PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_dependencies(unit_tests roots_module)
+  target_compile_definitions(unit_tests PRIVATE CAIRN_ROOTS_MODULE="$<TARGET_FILE:roots_module>")
+  target_link_libraries(unit_tests PRIVATE ${CMAKE_DL_LIBS})
 endif()
 if(TARGET cairn_core_fake)
   set(fake_libraries cairn_core_fake)

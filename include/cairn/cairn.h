@@ -201,7 +201,7 @@ CAIRN_API void cairn_stats(cairn_stats_t* stats CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- threads
 
-// A thread attaches by itself when it first calls Cairn, and when pthread_create starts it in a program linked
+// A thread attaches by itself when it first calls Cairn, or when pthread_create starts it in a program linked
 // with libcairn; it detaches at its end. By hand: for threads started otherwise that hold pointers
 // given to them before their first call. Not 0: no memory.
 CAIRN_API int cairn_attach_thread(void) CAIRN_NOEXCEPT;

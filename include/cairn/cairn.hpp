@@ -143,12 +143,29 @@ inline void explicit_free(T* object) noexcept {
     cairn_free(address_of(object));
 }
 
+// Zeroed memory of which every word counts; nullptr when there is none, or for alignments above 4096.
+[[nodiscard]] inline void* allocate_conservative(std::size_t size, std::size_t alignment) noexcept {
+    static constinit std::uint32_t shapes[2] = {};
+    static constexpr cairn_type line{64,      64,      CAIRN_CONSERVATIVE, 0,
+                                     nullptr, nullptr, "aligned memory",   &shapes[0]};
+    static constexpr cairn_type page{4096,    4096,    CAIRN_CONSERVATIVE, 0,
+                                     nullptr, nullptr, "aligned memory",   &shapes[1]};
+    if (alignment <= 16) [[likely]]
+        return cairn_alloc_conservative(size);
+    if (alignment > page.align) return nullptr;
+    return cairn_alloc_heap(size, alignment <= line.align ? &line : &page);
+}
+
 // A base for classes that are made by `new` (coroutine promises among them): they live on this heap, every
 // word counts, and `delete` frees at once. Without it they are freed when unreachable, undestroyed.
 struct Collected {
     static void* operator new(std::size_t size) { return or_throw(cairn_alloc_conservative(size)); }
-    static void* operator new(std::size_t, void* place) noexcept { return place; }
+    static void* operator new(std::size_t size, std::align_val_t alignment) {
+        return or_throw(allocate_conservative(size, static_cast<std::size_t>(alignment)));
+    }
+    static void* operator new(std::size_t, void* memory) noexcept { return memory; }
     static void operator delete(void* object) noexcept { cairn_free(object); }
+    static void operator delete(void* object, std::align_val_t) noexcept { cairn_free(object); }
     static void operator delete(void*, void*) noexcept {}
 };
 
@@ -287,6 +304,12 @@ inline void set_finalizer(T* object, Function function) {
         (*static_cast<Function*>(kept))(static_cast<T*>(object));
     };
     if (cairn_set_finalizer(address_of(object), call, kept) != 0) out_of_memory();
+}
+
+// Takes back the finalizer, or the destructor that was to run.
+template <class T>
+inline void clear_finalizer(T* object) noexcept {
+    cairn_set_finalizer(address_of(object), nullptr, nullptr);
 }
 
 enum class Finalizers : int { on_thread = CAIRN_FINALIZER_THREAD, drained = CAIRN_FINALIZER_DRAIN };

@@ -14,16 +14,6 @@
 
 namespace cairn {
 
-// Memory for `size` bytes of anything, aligned as told.
-template <std::size_t alignment>
-[[nodiscard]] void* allocate_aligned(std::size_t size) {
-    if constexpr (alignment <= 16) return cairn_alloc_conservative(size);
-    static constinit std::uint32_t shape = 0;
-    static constexpr cairn_type type{alignment, alignment, CAIRN_CONSERVATIVE, 0,
-                                     nullptr,   nullptr,   "aligned memory",   &shape};
-    return cairn_alloc_heap(size, &type);
-}
-
 template <class T>
 class allocator {
 public:
@@ -40,7 +30,7 @@ public:
         const std::size_t size = count * sizeof(T);
         if constexpr (kind_of<T> == Kind::noscan && alignof(T) <= 16)
             return static_cast<T*>(or_throw(cairn_alloc_noscan(size)));
-        else return static_cast<T*>(or_throw(allocate_aligned<alignof(T)>(size)));
+        else return static_cast<T*>(or_throw(allocate_conservative(size, alignof(T))));
     }
     void deallocate(T* memory, std::size_t) noexcept { cairn_free(memory); }
     friend constexpr bool operator==(allocator, allocator) noexcept { return true; }
@@ -50,10 +40,7 @@ public:
 class MemoryResource final : public std::pmr::memory_resource {
 private:
     void* do_allocate(std::size_t size, std::size_t alignment) override {
-        if (alignment <= 16) return or_throw(cairn_alloc_conservative(size));
-        if (alignment <= 64) return or_throw(allocate_aligned<64>(size));
-        if (alignment <= 4096) return or_throw(allocate_aligned<4096>(size));
-        out_of_memory();
+        return or_throw(allocate_conservative(size, alignment));
     }
     void do_deallocate(void* memory, std::size_t, std::size_t) override { cairn_free(memory); }
     [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {

@@ -97,6 +97,7 @@ union Place {
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wundefined-var-template"
+#pragma clang diagnostic ignored "-Wundefined-internal"
 #endif
 template <class T>
 extern Place<T> place;
@@ -165,8 +166,8 @@ constexpr void add(PointerMap<Owner>& map, BasePart<Base>) {
     static_assert(std::is_base_of_v<Base, Owner>,
                   "cairn::pointers: cairn::base<B> of a class that is no base");
     static_assert(is_known<Base>(), "cairn::pointers: this base needs a line `cairn_pointers` of its own");
-    const Base* part = std::addressof(place<Owner>.object);
-    merge(map, word_at<Owner>(part), map_of<Base>(), sizeof(Base) / word_bytes);
+    const Base& part = place<Owner>.object;  // a pointer would be compared with null first
+    merge(map, word_at<Owner>(std::addressof(part)), map_of<Base>(), sizeof(Base) / word_bytes);
 }
 template <class Owner, class M, class C>
 constexpr void add(PointerMap<Owner>& map, M C::*member) {

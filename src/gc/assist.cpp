@@ -40,9 +40,7 @@ std::uint64_t Collector::mark_for(Mutator& mutator, std::uint64_t work, bool& is
     while (!is_dry && marker.count.scanned_bytes < work && !is_stop_wanted(mutator))
         is_dry = marker.drain(step_bytes);
     marker.flush();
-    marked_bytes_.add(marker.count.marked_bytes);
-    marked_objects_.add(marker.count.marked_objects);
-    scanned_bytes_.add(marker.count.scanned_bytes);
+    add_counts(marker.count);
     assisting_.fetch_sub(1, std::memory_order_acq_rel);  // acq_rel: as above
     return marker.count.scanned_bytes;
 }

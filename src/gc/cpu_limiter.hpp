@@ -11,14 +11,15 @@
 //   stopped   all d * n
 //
 // CPUs that had nothing to do are left out of the window: they would count for the program and hide that its
-// one thread does nothing but assist.
+// one thread does nothing but assist. An assist is accounted for when it ends, perhaps with more time than
+// the window has; sums are signed, so what one window has too much the others have too little.
 //
 // Stopping assists does not bound cycles that follow each other without a break, since each stops the world.
 // So a cycle is affordable only when the bucket has room for as much as the last one filled in.
 //
 // Pure arithmetic: whoever calls has the clock and serialises the calls.
 // Floor: gc. Locks: none; [owner] is who moves cycles on. Source: Go mgclimit.go (BSD-3); differs in the
-// affordable cycle, and in naming the phases.
+// affordable cycle, in signed sums, and in naming the phases.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -61,15 +62,14 @@ public:
     [[nodiscard]] std::uint64_t overflow_ns() const { return overflow_ns_; }
 
 private:
-    void account(std::uint64_t program_ns, std::uint64_t collector_ns);
+    void account(std::int64_t net_ns);
 
     std::uint64_t capacity_ns_ = capacity_ns_per_cpu;  // [owner]
     std::uint64_t fill_ns_ = 0;                        // [owner] at most capacity_ns_
     std::uint64_t overflow_ns_ = 0;                    // [owner]
     std::uint64_t last_ns_ = 0;                        // [owner]
-    std::uint64_t cycle_program_ns_ = 0;               // [owner] since the present or last cycle began
-    std::uint64_t cycle_collector_ns_ = 0;             // [owner] likewise
-    std::uint64_t cycle_cost_ns_ = 0;                  // [owner] what the last cycle filled in, on balance
+    std::int64_t cycle_net_ns_ = 0;                    // [owner] filled in since the cycle began
+    std::uint64_t cycle_cost_ns_ = 0;                  // [owner] by the last cycle, at least 0
     double worker_share_ = 0.25;                       // [owner]
     unsigned cpus_ = 1;                                // [owner]
     Phase phase_ = Phase::off;                         // [owner]

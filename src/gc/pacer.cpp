@@ -14,13 +14,17 @@ constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 // Larger than any work or debt, and far from overflow when added to.
 constexpr double most_work = 0x1p62;
 
-constexpr std::uint64_t minus(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
+constexpr std::uint64_t minus(std::uint64_t a, std::uint64_t b) {
+    return a > b ? a - b : 0;
+}
 
 constexpr std::uint64_t plus(std::uint64_t a, std::uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-constexpr std::uint64_t sum(std::uint64_t a, std::uint64_t b, std::uint64_t c) { return plus(plus(a, b), c); }
+constexpr std::uint64_t sum(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+    return plus(plus(a, b), c);
+}
 
 // n * numerator / denominator, rounded down.
 constexpr std::uint64_t part_of(std::uint64_t n, std::uint64_t numerator, std::uint64_t denominator) {
@@ -28,7 +32,9 @@ constexpr std::uint64_t part_of(std::uint64_t n, std::uint64_t numerator, std::u
     return result > UINT64_MAX ? UINT64_MAX : static_cast<std::uint64_t>(result);
 }
 
-double real(std::uint64_t n) { return static_cast<double>(n); }
+double real(std::uint64_t n) {
+    return static_cast<double>(n);
+}
 
 std::uint64_t whole(double n) {
     // written so that what is no number becomes 0
@@ -56,8 +62,9 @@ WorkerPlan plan_workers(unsigned cpus) {
 
 // ---- what allocation owes ---------------------------------------------------------------------------------
 
-std::uint64_t AssistTerms::work_for(std::uint64_t debt_bytes) const {
-    return std::min(std::max(whole(real(debt_bytes) * work_per_byte), smallest_work), largest_work);
+std::uint64_t AssistTerms::work_for(std::uint64_t debt_bytes, std::uint64_t allocated) const {
+    const std::uint64_t most = whole(real(largest_work) * std::max(real(allocated) / 8192, 1.0));
+    return std::min(std::max(whole(real(debt_bytes) * work_per_byte), smallest_work), most);
 }
 
 std::int64_t AssistTerms::bytes_for(std::uint64_t work) const {
@@ -94,8 +101,8 @@ std::uint64_t trigger_for(std::uint64_t marked, std::uint64_t goal, std::uint64_
     const std::uint64_t range = goal - marked;
     const std::uint64_t lower = std::max(marked + range / 64 * tuning.earliest_trigger_64ths, not_before);
     // 4 MiB are runway enough for any heap, if the last cycles needed no more.
-    const std::uint64_t upper = std::max({marked + range / 64 * tuning.latest_trigger_64ths,
-                                          minus(goal, Pacer::least_heap_bytes), lower});
+    const std::uint64_t upper = std::max(
+        {marked + range / 64 * tuning.latest_trigger_64ths, minus(goal, Pacer::least_heap_bytes), lower});
     return std::min(std::clamp(minus(goal, runway), lower, upper), goal);
 }
 
@@ -137,11 +144,25 @@ std::uint64_t Pacer::latest_goal() const {
     return plus(triggered_, std::clamp(grown / 32, least_runway_bytes, least_heap_bytes));
 }
 
-std::uint64_t Pacer::expected_work() const { return sum(heap_scan_, stack_scan_, global_scan_); }
+std::uint64_t Pacer::expected_work() const {
+    return sum(heap_scan_, stack_scan_, global_scan_);
+}
 
-double Pacer::pace() const { return *std::max_element(recent_pace_.begin(), recent_pace_.end()); }
+std::uint64_t Pacer::loan() const {
+    const double work = real(expected_work());
+    const double first_assists = real(tuning_.largest_assist) * cpus_;
+    // twice the ratio is the most to pay it back with
+    return whole(tuning_.head_start > 0 ? std::min(std::max(work * tuning_.head_start, first_assists), work)
+                                        : 0);
+}
 
-std::uint64_t Pacer::runway() const { return whole(pace() * tuning_.runway_margin * real(expected_work())); }
+double Pacer::pace() const {
+    return *std::max_element(recent_pace_.begin(), recent_pace_.end());
+}
+
+std::uint64_t Pacer::runway() const {
+    return whole(pace() * tuning_.runway_margin * real(expected_work()));
+}
 
 SweepPace Pacer::sweep_pace(std::uint64_t live_bytes, std::uint64_t pages_in_use,
                             std::uint64_t pages_swept) const {
@@ -168,7 +189,7 @@ WorkerPlan Pacer::start_cycle(const HeapSnapshot& heap, unsigned cpus, bool is_f
     start_credit_ = 0;
     loan_per_byte_ = 0;
     if (goal_ != no_bound && goal_ > triggered_) {
-        start_credit_ = whole(real(expected_work()) * tuning_.head_start);
+        start_credit_ = loan();
         loan_per_byte_ = real(start_credit_) / real(goal_ - triggered_);
     }
     revise(heap, 0);
@@ -203,11 +224,13 @@ const AssistTerms& Pacer::revise(const HeapSnapshot& heap, std::uint64_t scan_do
     return terms_;
 }
 
-// The largest assist: beyond the goal it doubles with each percent, for memory then counts more than waiting.
+// Beyond the goal memory counts more than waiting: the largest assist doubles with each percent, thrice. It
+// is then 32 bytes of work for each byte allocated, so the heap grows by 3 % of what is still to be read at
+// most.
 std::uint64_t Pacer::assist_bound(std::uint64_t live_bytes) const {
     const std::uint64_t over = minus(live_bytes, goal_);
     const std::uint64_t percent_over = part_of(over, 100, std::max<std::uint64_t>(goal_, 1));
-    const std::uint64_t factor = std::uint64_t{1} << std::min<std::uint64_t>(percent_over, 40);
+    const std::uint64_t factor = std::uint64_t{1} << std::min<std::uint64_t>(percent_over, 3);
     return whole(real(tuning_.largest_assist) * real(factor));
 }
 

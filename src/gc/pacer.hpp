@@ -18,8 +18,9 @@
 // Invariants: marked <= trigger <= goal, but for what a goal below marked forces: trigger = goal. Every ratio
 // is finite and above zero.
 //
-// Order of calls: configure, commit, then again and again start_cycle, revise..., end_cycle, commit; configure
-// and commit may come at any time. Pure: a snapshot in, a decision out; no clock, no globals, no atomics.
+// Order of calls: configure, commit, then again and again start_cycle, revise..., end_cycle, commit;
+// configure and commit may come at any time. Pure: a snapshot in, a decision out; no clock, no globals, no
+// atomics.
 //
 // Differs from Go:
 //   - Few CPUs have one ordinary worker thread, not a fraction on each CPU: the system's scheduler shares a
@@ -27,8 +28,9 @@
 //   - An assist does 8 KiB of work at least, not 64, and 32 KiB at most while the goal is not passed: a
 //     thread waits some 10 to 40 us in one allocation, where Go's waits 100 and more. The rest of a larger
 //     debt stays with the thread and is paid by its next allocations.
-//   - Workers wake up later than the program allocates. So a cycle starts with credit for 1/16 of its work,
-//     which all allocation of the cycle pays back: without it the first allocations would always assist.
+//   - Workers wake up later than the program allocates. So a cycle starts with credit for 1/32 of its work,
+//     and at least one assist of each CPU; all allocation of the cycle pays it back. Without it the first
+//     allocations would always assist.
 //   - A late start (one large object jumped over the trigger) gets a runway in proportion to the heap, up to
 //     4 MiB; 64 KiB would ask of each byte allocated next a thousand bytes of marking.
 //
@@ -69,16 +71,19 @@ struct PacerSettings {
 
 // Choices of ours that a measurement may move.
 struct PacerTuning {
-    // No trigger before so many 64ths of the way from marked to goal. Lower: assists are rarer where
-    // workers have a CPU of their own and the program allocates fast; cycles come more often.
+    // No trigger before so many 64ths of the way from marked to goal. Lower: assists are rarer where the
+    // program allocates faster than its workers mark. The price is memory, for what is made during a cycle
+    // outlives it: with a part f of the way for the runway the heap settles 1 / (1 - f) times larger.
     std::uint64_t earliest_trigger_64ths = 45;
     std::uint64_t latest_trigger_64ths = 61;
-    // The runway is longer by this than the last cycles needed.
-    double runway_margin = 1.0;
-    // The loan each cycle starts with, of the work expected.
-    double head_start = 1.0 / 16;
-    std::uint64_t smallest_assist = 8 * 1024;   // scan work; less is all overhead
-    std::uint64_t largest_assist = 32 * 1024;  // scan work, while the goal is not passed
+    // The runway is longer by this than the last cycles needed: on programs that vary by 10 % it makes
+    // assists ten times rarer, for 1 % of the heap (tests/simulation).
+    double runway_margin = 1.1;
+    // The loan each cycle starts with, of the work expected, if that is more than an assist of each CPU; 0:
+    // none.
+    double head_start = 1.0 / 32;
+    std::uint64_t smallest_assist = 8 * 1024;  // scan work; less is all overhead
+    std::uint64_t largest_assist = 32 * 1024;  // scan work per 8 KiB allocated, while the goal is not passed
 };
 
 // Bytes at one moment. Sums may be a little out of step with each other: all differences are guarded.
@@ -109,16 +114,19 @@ struct CycleResult {
 
 // What allocation owes while marking; a copy for each thread's use, constant until the next revise().
 //
-//   a thread's balance in bytes sinks by what it allocates; below zero it takes work_for(-balance), pays as
-//   much as it can with the workers' credit, does the rest, and adds bytes_for(what was paid and done).
+//   a thread's balance in bytes sinks by what it allocates; below zero it takes work_for(-balance,
+//   allocated), pays as much as it can with the workers' credit, does the rest, and adds bytes_for(what was
+//   paid and done).
 struct AssistTerms {
     double work_per_byte = 1;
     double bytes_per_work = 1;
     std::uint64_t smallest_work = 0;
     std::uint64_t largest_work = no_bound;
 
-    // Work to do now for a debt: at least smallest_work, so that a few allocations are free afterwards.
-    [[nodiscard]] std::uint64_t work_for(std::uint64_t debt_bytes) const;
+    // Work to do now for a debt: at least smallest_work, so that a few allocations are free afterwards; at
+    // most largest_work for each 8 KiB of the `allocated` bytes that led here, so that who asks for little
+    // never waits for long.
+    [[nodiscard]] std::uint64_t work_for(std::uint64_t debt_bytes, std::uint64_t allocated = 0) const;
     // Bytes that `work` pays for, and one more, so that no debt is left of rounding alone.
     [[nodiscard]] std::int64_t bytes_for(std::uint64_t work) const;
 };
@@ -205,6 +213,7 @@ private:
     void set_goal(const HeapSnapshot& heap);
     [[nodiscard]] std::uint64_t latest_goal() const;
     [[nodiscard]] std::uint64_t assist_bound(std::uint64_t live_bytes) const;
+    [[nodiscard]] std::uint64_t loan() const;
     void learn(const CycleResult& result);
 
     PacerSettings settings_;                   // [owner]

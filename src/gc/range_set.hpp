@@ -102,8 +102,8 @@ public:
 private:
     [[nodiscard]] unsigned lower() const;
 
-    RangeCursor cursors_[2];   // [owner]
-    RangeSet::Range heads_[2]; // [owner] the next of each
+    RangeCursor cursors_[2];    // [owner]
+    RangeSet::Range heads_[2];  // [owner] the next of each
 };
 
 }  // namespace cairn::gc

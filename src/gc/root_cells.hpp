@@ -6,9 +6,9 @@
 // A cell belongs to who allocated it and holds null or a pointer. A free one holds the address of another
 // cell, which no collector takes for an object. Slabs are never given back.
 //
-// What lets the second stop of a cycle look at changed cells only: set() notes the current epoch in the cell's
-// block before it writes, and begin_epoch(), at the first stop, makes all blocks unchanged at once. A thread
-// that is stopped between the note and the write has the value in a register, which that stop scans.
+// The second stop of a cycle looks at changed cells only: set() notes the current epoch in the cell's block
+// before it writes, and begin_epoch(), at the first stop, makes all blocks unchanged at once. A thread that
+// is stopped between the note and the write has the value in a register, which that stop scans.
 //
 // Threads keep a few free cells in a CellCache of their own, so that most calls take no lock.
 // SPDX-License-Identifier: MIT
@@ -65,14 +65,14 @@ public:
     // Writes a root. Plain reading is get() or the cell itself.
     void set(RootCell* cell, void* value) {
         std::atomic<std::uint32_t>& noted = block_of(cell)->epoch;
-        // relaxed, both: a stop, which orders everything, is what changes and what reads them
+        // relaxed: a stop, which orders everything, is what changes and what reads them
         const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed);
-        if (noted.load(std::memory_order_relaxed) != epoch) {
-            noted.store(epoch, std::memory_order_relaxed);  // relaxed: as above
-        }
+        const bool is_noted = noted.load(std::memory_order_relaxed) == epoch;  // relaxed: as above
+        if (!is_noted) noted.store(epoch, std::memory_order_relaxed);          // relaxed: as above
         // signal fence: a thread is stopped by a signal, so the compiler alone could spoil the order
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        cell->store(value, std::memory_order_release);  // release: the object's contents, to who reads the cell
+        cell->store(value,
+                    std::memory_order_release);  // release: the object's contents, to who reads the cell
     }
     [[nodiscard]] static void* get(const RootCell* cell) {
         return cell->load(std::memory_order_acquire);  // acquire: pairs with set()
@@ -83,9 +83,12 @@ public:
         epoch_.fetch_add(1, std::memory_order_relaxed);  // relaxed: the stop orders it
     }
 
-    [[nodiscard]] std::size_t slab_count() const { return slab_count_; }
+    [[nodiscard]] std::size_t slab_count() const {
+        base::Guard guard(lock_);
+        return slab_count_;
+    }
     // Visits the cells of a slab, those of unchanged blocks only if asked. Cells may be written meanwhile.
-    // Needs: index < a slab_count() that the caller has seen with the lock held or the world stopped.
+    // Needs: index < slab_count() at some time before.
     void visit_slab(std::size_t index, bool is_changed_only, Visit visit, void* context) const;
 
     void lock() { lock_.lock(); }
@@ -93,7 +96,7 @@ public:
     void reset_lock_after_fork() { lock_.reset_after_fork(); }
 
 private:
-    static constexpr unsigned cache_max = 64;     // half of it goes back or comes at a time
+    static constexpr unsigned cache_max = 64;  // half of it goes back or comes at a time
     static constexpr std::size_t cells_per_block = block_bytes / sizeof(RootCell) - 1;
     static constexpr std::size_t first_directory_entries = 64;
 
@@ -105,7 +108,8 @@ private:
     static_assert(sizeof(Block) == block_bytes && sizeof(RootCell) == sizeof(void*));
 
     static Block* block_of(RootCell* cell) {
-        return reinterpret_cast<Block*>(base::align_down(reinterpret_cast<std::uintptr_t>(cell), block_bytes));
+        return reinterpret_cast<Block*>(
+            base::align_down(reinterpret_cast<std::uintptr_t>(cell), block_bytes));
     }
     static RootCell* next_of(const RootCell* cell) {
         return static_cast<RootCell*>(cell->load(std::memory_order_relaxed));  // relaxed: owner or lock
@@ -120,16 +124,16 @@ private:
     [[nodiscard]] RootCell* take_locked();
     [[nodiscard]] bool grow_locked();
 
-    base::RankedLock<base::Rank::roots> lock_;
-    pages::Metadata* metadata_ = nullptr;           // [fixed]
-    std::atomic<std::uint32_t> epoch_{1};           // [atomic] changes with the world stopped
-    CellCache shared_;                              // [lock]
-    Block* block_ = nullptr;                        // [lock] cells are cut from
-    std::size_t next_in_block_ = 0;                 // [lock]
-    std::size_t blocks_left_ = 0;                   // [lock] behind block_ in its slab
-    std::atomic<Block**> slabs_{nullptr};           // [atomic] replaced under lock_; an old one stays valid
-    std::size_t slab_count_ = 0;                    // [lock]
-    std::size_t directory_entries_ = 0;             // [lock]
+    mutable base::RankedLock<base::Rank::roots> lock_;
+    pages::Metadata* metadata_ = nullptr;  // [fixed]
+    std::atomic<std::uint32_t> epoch_{1};  // [atomic] changes with the world stopped
+    CellCache shared_;                     // [lock]
+    Block* block_ = nullptr;               // [lock] cells are cut from
+    std::size_t next_in_block_ = 0;        // [lock]
+    std::size_t blocks_left_ = 0;          // [lock] behind block_ in its slab
+    std::atomic<Block**> slabs_{nullptr};  // [atomic] replaced under lock_; an old one stays valid
+    std::size_t slab_count_ = 0;           // [lock]
+    std::size_t directory_entries_ = 0;    // [lock]
 };
 
 }  // namespace cairn::gc

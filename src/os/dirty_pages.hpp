@@ -68,6 +68,10 @@ public:
             },
             &visit);
     }
+    // Calls visit for the runs of pages that exist at all, armed or not: what a first look has to read of a
+    // large range that is mostly untouched. A page that comes into being later counts as written.
+    // False: cannot be known; visit had the whole range.
+    bool visit_present(std::uintptr_t start, std::size_t bytes, Visit visit, void* context);
     // Writes are free again; until the next arm() every page counts as written.
     void disarm(std::uintptr_t start, std::size_t bytes);
 
@@ -82,6 +86,7 @@ private:
         std::atomic<int> second{-1};  // [atomic] as above
         std::uint64_t identity = 0;   // [lock] tells it from what a program opened under the number later
     };
+    enum class Look : std::uint8_t { written, written_and_arm, present };
 
     [[nodiscard]] bool refuse(const char* reason);
     [[nodiscard]] bool open_files_locked();
@@ -89,8 +94,7 @@ private:
     [[nodiscard]] bool start_locked();
     [[nodiscard]] bool try_out();
     [[nodiscard]] bool is_of_this_process() const;
-    [[nodiscard]] bool scan(std::uintptr_t low, std::uintptr_t high, bool is_armed, Visit visit,
-                            void* context);
+    [[nodiscard]] bool scan(std::uintptr_t low, std::uintptr_t high, Look look, Visit visit, void* context);
     [[nodiscard]] bool renew(std::uintptr_t start, std::size_t bytes);
 
     base::RankedLock<base::Rank::leaf> lock_;

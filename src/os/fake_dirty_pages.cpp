@@ -140,6 +140,16 @@ bool DirtyTracker::collect(std::uintptr_t start, std::size_t bytes, bool is_rear
     return true;
 }
 
+bool DirtyTracker::visit_present(std::uintptr_t start, std::size_t bytes, Visit visit, void* context) {
+    if (!is_started()) {
+        visit(context, start, start + bytes);
+        return false;
+    }
+    for (std::uintptr_t page = start; page < start + bytes; page += page_bytes())
+        if (is_touchable(page)) visit(context, page, page + page_bytes());
+    return true;
+}
+
 void DirtyTracker::disarm(std::uintptr_t start, std::size_t bytes) {
     base::Guard guard(table.lock);
     for (std::uintptr_t page = start; page < start + bytes; page += page_bytes()) find_locked(page).print = 0;

@@ -17,7 +17,6 @@ struct Script {
     ModuleSegment segments[fake::segments_max];  // [owner] the test's thread, as all here
     std::size_t count = 0;                       // [owner]
     ModuleVersion version;                       // [owner]
-    bool is_busy = false;                        // [owner]
 };
 
 constinit Script script{};
@@ -34,8 +33,6 @@ void set_modules(const ModuleSegment* segments, std::size_t count) {
     ++script.version.unloads;
 }
 
-void set_loader_busy(bool is_busy) { script.is_busy = is_busy; }
-
 }  // namespace fake
 
 ModuleVersion for_each_module_segment(VisitSegment visit, void* context) {
@@ -43,9 +40,12 @@ ModuleVersion for_each_module_segment(VisitSegment visit, void* context) {
     return script.version;
 }
 
-ModuleVersion module_version() { return script.version; }
-std::uint64_t print_of_module_list() { return script.is_busy ? 0 : script.version.loads + 1; }
-bool can_print_module_list() { return true; }
+ModuleVersion module_version() {
+    return script.version;
+}
+std::uint64_t print_of_module_list() {
+    return script.version.loads + 1;
+}
 
 std::size_t copy_readable(void* to, const Piece* pieces, std::size_t count) {
     std::size_t copied = 0;

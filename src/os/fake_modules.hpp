@@ -12,7 +12,5 @@ inline constexpr std::size_t segments_max = 64;
 
 // A new list of segments, with as many loads and unloads as it takes to notice.
 void set_modules(const ModuleSegment* segments, std::size_t count);
-// While true the loader is in the middle of a change.
-void set_loader_busy(bool is_busy);
 
 }  // namespace cairn::os::fake

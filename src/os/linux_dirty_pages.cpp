@@ -8,7 +8,7 @@
 // - PAGEMAP_SCAN may return early beside running writers: go on from walk_end until the end is reached.
 // - Without PM_SCAN_CHECK_WPASYNC a range that lost its registration is skipped silently.
 // - Untouched pages count as written, and arming them would build page tables for nothing: only present or
-//   swapped ones are asked for.
+//   swapped ones are asked for. A call without a vector for its answer marks untouched ones all the same.
 // - UFFDIO_WRITEPROTECT would mark untouched pages too: it is only used for disarming.
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
@@ -280,12 +280,12 @@ bool DirtyTracker::try_out() {
     bool is_good =
         register_range(load(faults_.first), start, 4 * page) || refuse("the kernel refuses to watch memory");
     if (is_good) {
-        is_good = scan(start, start + 4 * page, true, nullptr, nullptr) &&
-                  scan(start, start + 4 * page, false, note, &before);
+        is_good = scan(start, start + 4 * page, Look::written_and_arm, nullptr, nullptr) &&
+                  scan(start, start + 4 * page, Look::written, note, &before);
         bytes[page] = 2;
         bytes[2 * page] = 2;
-        is_good = is_good && scan(start, start + 4 * page, true, note, &after) &&
-                  scan(start, start + 4 * page, true, note, &rest);
+        is_good = is_good && scan(start, start + 4 * page, Look::written_and_arm, note, &after) &&
+                  scan(start, start + 4 * page, Look::written_and_arm, note, &rest);
         is_good = is_good && before.count == 0 && rest.count == 0 && after.count == 1 &&
                   after.low == start + page && after.high == start + 3 * page;
         if (!is_good) reason_ = "this kernel does not report written pages (PAGEMAP_SCAN)";
@@ -309,19 +309,28 @@ void DirtyTracker::unwatch(std::uintptr_t start, std::size_t bytes) {
 
 bool DirtyTracker::arm(std::uintptr_t start, std::size_t bytes) {
     if (!is_started()) return false;
-    if (is_of_this_process() && scan(start, start + bytes, true, nullptr, nullptr)) return true;
-    return renew(start, bytes) && scan(start, start + bytes, true, nullptr, nullptr);
+    if (is_of_this_process() && scan(start, start + bytes, Look::written_and_arm, nullptr, nullptr))
+        return true;
+    return renew(start, bytes) && scan(start, start + bytes, Look::written_and_arm, nullptr, nullptr);
 }
 
 bool DirtyTracker::collect(std::uintptr_t start, std::size_t bytes, bool is_rearmed, Visit visit,
                            void* context) {
     const std::uintptr_t end = start + bytes;
+    const Look look = is_rearmed ? Look::written_and_arm : Look::written;
     if (is_started()) {
-        if (is_of_this_process() && scan(start, end, is_rearmed, visit, context)) return true;
+        if (is_of_this_process() && scan(start, end, look, visit, context)) return true;
         // Watched anew, nothing is armed: all that is there counts as written.
-        if (renew(start, bytes) && scan(start, end, is_rearmed, visit, context)) return true;
+        if (renew(start, bytes) && scan(start, end, look, visit, context)) return true;
     }
     visit(context, start, end);
+    return false;
+}
+
+bool DirtyTracker::visit_present(std::uintptr_t start, std::size_t bytes, Visit visit, void* context) {
+    if (is_started() && is_of_this_process() && scan(start, start + bytes, Look::present, visit, context))
+        return true;
+    visit(context, start, start + bytes);
     return false;
 }
 
@@ -343,20 +352,21 @@ void DirtyTracker::after_fork_child() {
     reason_ = "not started";
 }
 
-// Calls `visit`, if any, for the written runs of [low, high), and arms them. False when the kernel says that
-// it does not track (part of) the range: runs may have been visited, and armed, before that.
-bool DirtyTracker::scan(std::uintptr_t low, std::uintptr_t high, bool is_armed, Visit visit, void* context) {
+// Calls `visit`, if any, for the runs of [low, high) looked for, and arms them if so told. False when the
+// kernel says that it does not track (part of) the range: runs may have been visited, and armed, before that.
+bool DirtyTracker::scan(std::uintptr_t low, std::uintptr_t high, Look look, Visit visit, void* context) {
     ScanRegion regions[regions_max];
     RunJoiner runs{visit, context};
     Scan request{};
     request.bytes = sizeof request;
-    request.flags = scan_needs_registration | (is_armed ? scan_and_arm : 0);
-    request.all_of = request.wanted = page_written;
-    request.any_of = page_present | page_swapped;
-    if (visit != nullptr) {
-        request.regions = reinterpret_cast<std::uintptr_t>(regions);
-        request.region_count = regions_max;
+    request.wanted = page_present | page_swapped;
+    if (look != Look::present) {
+        request.flags = scan_needs_registration | (look == Look::written_and_arm ? scan_and_arm : 0);
+        request.all_of = request.wanted = page_written;
     }
+    request.any_of = page_present | page_swapped;
+    request.regions = reinterpret_cast<std::uintptr_t>(regions);
+    request.region_count = regions_max;
     unsigned standstill = 0;
     for (std::uintptr_t at = low; at < high;) {
         request.start = at;

@@ -87,7 +87,8 @@ int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
     if (bytes >= offsetof(dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
         listing.version = {info->dlpi_adds, info->dlpi_subs};
     // relaxed: only whether it is there
-    if (listing.modules == 0 && loader_list.load(std::memory_order_relaxed) == nullptr) find_loader_list(*info);
+    if (listing.modules == 0 && loader_list.load(std::memory_order_relaxed) == nullptr)
+        find_loader_list(*info);
     if (listing.visit == nullptr) return 1;
     visit_segments(*info, listing);
     ++listing.modules;
@@ -102,15 +103,14 @@ ModuleVersion for_each_module_segment(VisitSegment visit, void* context) {
     return listing.version;
 }
 
-ModuleVersion module_version() { return for_each_module_segment(nullptr, nullptr); }
-
-bool can_print_module_list() {
-    return loader_list.load(std::memory_order_acquire) != nullptr;  // acquire: pairs with find_loader_list()
+ModuleVersion module_version() {
+    return for_each_module_segment(nullptr, nullptr);
 }
 
 std::uint64_t print_of_module_list() {
-    const r_debug* list = loader_list.load(std::memory_order_acquire);  // acquire: as above
-    if (list == nullptr || list->r_state != r_debug::RT_CONSISTENT) return 0;
+    const r_debug* list =
+        loader_list.load(std::memory_order_acquire);  // acquire: pairs with find_loader_list()
+    if (list == nullptr) return 0;
     std::uint64_t print = 0xcbf29ce484222325;  // FNV-1a, by words
     for (const link_map* module = list->r_map; module != nullptr; module = module->l_next) {
         print = (print ^ module->l_addr) * 0x100000001b3;

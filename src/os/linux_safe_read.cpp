@@ -53,7 +53,7 @@ std::size_t copy_readable(void* to, const Piece* pieces, std::size_t count) {
 }
 
 bool is_readable(std::uintptr_t address) {
-    // The kernel first reads the new mask, then finds that the order is none of its three and changes nothing.
+    // The kernel first reads the new mask, then finds that the order is none of the three it knows.
     constexpr int no_order = -1;
     return raw::call(Call::rt_sigprocmask, no_order, address, nullptr, sizeof(raw::SignalSet)) != -EFAULT;
 }

@@ -1,8 +1,8 @@
 // The program and its shared libraries as the loader has them: where their variables live.
 //
 // Listing takes a lock of libc's loader, which a thread may hold while it is stopped: nobody may be stopped
-// then. While threads are stopped only print_of_module_list() may be called: it reads without a lock and tells
-// whether the list is still what it was. Libraries in other dlmopen() namespaces are not seen.
+// then. While threads are stopped only print_of_module_list() may be called: it reads without a lock and
+// tells whether the list is still what it was. Libraries in other dlmopen() namespaces are not seen.
 //
 // One file an OS; fake_modules.cpp plays a script.
 // SPDX-License-Identifier: MIT
@@ -35,10 +35,9 @@ ModuleVersion for_each_module_segment(VisitSegment visit, void* context);
 // Needs: nobody is stopped. Cost: a fraction of a microsecond.
 [[nodiscard]] ModuleVersion module_version();
 
-// A number that changes when a module comes or goes; 0 while the loader is at it, or when it cannot be told.
+// A number that changes when a module comes or goes: before the code of a new one runs, after that of an old
+// one is gone. 0 when it cannot be told: in a statically linked program, and before the first listing.
 // Needs: all other threads are stopped, or the caller does not mind an answer that is no longer true.
 [[nodiscard]] std::uint64_t print_of_module_list();
-// Whether print_of_module_list() can tell at all: not in a statically linked program, where nothing is loaded.
-[[nodiscard]] bool can_print_module_list();
 
 }  // namespace cairn::os

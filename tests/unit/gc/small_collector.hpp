@@ -8,10 +8,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <shared_mutex>
+#include <thread>
 #include <vector>
 
 #include "gc/finalize.hpp"
@@ -55,10 +57,27 @@ public:
                finalizer.specials().in_use(heap::SpecialKind::finalizer);
     }
 
+    // While it lives no test thread is inside.
+    class Stop {
+    public:
+        explicit Stop(SmallCollector& collector) : collector_(collector) {
+            // Or threads that come and go would keep it out for ever.
+            collector_.stops_wanted.fetch_add(1);
+            collector_.world.lock();
+        }
+        ~Stop() {
+            collector_.stops_wanted.fetch_sub(1);
+            collector_.world.unlock();
+        }
+
+    private:
+        SmallCollector& collector_;
+    };
+
     // ---- a cycle in its parts; each stop takes `world` exclusively
 
     void begin_mark() {
-        std::unique_lock stop(world);
+        const Stop stop(*this);
         heap.shared().allocates_black.store(true, std::memory_order_relaxed);
         for (heap::SweptCache* each : caches) each->mark_runs();
         finalizer.begin_mark();
@@ -79,7 +98,7 @@ public:
         } while (has_shaded());
     }
     void end_mark() {
-        std::unique_lock stop(world);
+        const Stop stop(*this);
         push_roots();
         do drain();
         while (finalizer.ephemerons().advance(greyer()) != 0 || has_shaded());
@@ -132,6 +151,7 @@ public:
     WorkPool pool;
     MarkSpace space;
     std::shared_mutex world;
+    std::atomic<int> stops_wanted{0};
     std::size_t samples_freed = 0;
 
     static inline SmallCollector* current = nullptr;
@@ -199,10 +219,14 @@ inline constinit const RunnerEnvironment SmallCollector::plain_environment{};
 // A test thread is inside the runtime while this lives: the collector's stops wait for it.
 class Inside {
 public:
-    explicit Inside(SmallCollector& collector) : lock_(collector.world) {}
+    explicit Inside(SmallCollector& collector) : collector_(collector) {
+        while (collector.stops_wanted.load() != 0) std::this_thread::yield();
+        collector_.world.lock_shared();
+    }
+    ~Inside() { collector_.world.unlock_shared(); }
 
 private:
-    std::shared_lock<std::shared_mutex> lock_;
+    SmallCollector& collector_;
 };
 
 }  // namespace cairn::gc

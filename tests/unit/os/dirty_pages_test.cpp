@@ -166,6 +166,26 @@ TEST_F(DirtyPages, NewPagesAreReportedAndUntouchedOnesAreNot) {
     EXPECT_EQ(collect(tracker_, pages), (Runs{{9, 2}})) << "read before, and never touched before";
 }
 
+TEST_F(DirtyPages, PresentPagesAreFoundArmedOrNot) {
+    Pages pages(16);
+    pages.write(2);
+    pages.write(3);
+    const auto present = [&] {
+        Runs runs;
+        const auto note = [](void* context, std::uintptr_t low, std::uintptr_t high) {
+            static_cast<Runs*>(context)->push_back({low, (high - low) / page_bytes()});
+        };
+        EXPECT_TRUE(tracker_.visit_present(pages.start, pages.bytes, note, &runs));
+        for (PageRun& run : runs) run.first = (run.first - pages.start) / page_bytes();
+        return runs;
+    };
+    EXPECT_EQ(present(), (Runs{{2, 2}})) << "watched by nobody";
+    watch_and_arm(pages);
+    pages.write(15);
+    EXPECT_EQ(present(), (Runs{{2, 2}, {15, 1}}));
+    EXPECT_EQ(collect(tracker_, pages), (Runs{{15, 1}})) << "looking arms nothing";
+}
+
 TEST_F(DirtyPages, PagesGivenBackAreNewWhenTheyReturn) {
     Pages pages(8);
     pages.write_all();
