@@ -117,7 +117,8 @@ void StackSpans::refill(StackCache::Order& kept, unsigned order) {
     }
 }
 
-void StackSpans::give_back(StackCache::Order& kept, unsigned order, std::size_t down_to, bool may_free_spans) {
+void StackSpans::give_back(StackCache::Order& kept, unsigned order, std::size_t down_to,
+                           bool may_free_spans) {
     const std::size_t bytes = bytes_of(order);
     while (kept.bytes > down_to) {
         const std::uintptr_t high = kept.first;

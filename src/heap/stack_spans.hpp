@@ -69,7 +69,8 @@ public:
     // Takes a stack of `bytes` rounded up to a power of two, guard or mark included. `cache` may be nullptr.
     // Returns none when the OS refuses, or above 1 GiB.
     [[nodiscard]] FiberStack allocate(StackCache* cache, std::size_t bytes);
-    // Gives it back. Stops the program when the stack ran over its mark. `may_free_spans`: no mark phase runs.
+    // Gives it back. Stops the program when the stack ran over its mark. `may_free_spans`: no mark phase
+    // runs.
     void free(StackCache* cache, const FiberStack& stack, bool may_free_spans);
     // Gives all that a thread keeps to the lists, as before it ends.
     void flush(StackCache& cache, bool may_free_spans);

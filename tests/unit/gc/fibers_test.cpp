@@ -355,56 +355,69 @@ TEST_F(FibersTest, WhoWantsToRunOnAClaimedFiberWaits) {
     EXPECT_TRUE(has_run);
 }
 
-// Fibers run by turns on several threads while the world is stopped and scanned all the time. Each holds one
-// word for ever: no scan may miss it, whole or put together from claims and the last stop.
-TEST_F(FibersTest, NothingIsMissedWhileFibersWander) {
-    constexpr unsigned fiber_count = 24, thread_count = 3;
-    std::deque<Fiber*> queue;
-    std::mutex mutex;
+// Fibers run by turns on several threads; each holds one word for ever.
+class Wanderers {
+public:
+    static constexpr unsigned fiber_count = 24, thread_count = 3;
+
+    Wanderers() {
+        for (unsigned i = 0; i < fiber_count; ++i) {
+            fibers_.push_back(std::make_unique<Fiber>([i](Fiber& me) {
+                with_word(hidden_word(100 + i), [&] {
+                    for (;;) me.yield();
+                });
+            }));
+            fibers_.back()->resume();
+            queue_.push_back(fibers_.back().get());
+        }
+        for (unsigned n = 0; n < thread_count; ++n)
+            threads_.push_back(std::make_unique<AttachedThread>([this](AttachedThread& me) { run(me); }));
+    }
+    void end() { threads_.clear(); }
+
     std::atomic<std::uint64_t> switches{0};
-    std::vector<std::unique_ptr<Fiber>> fibers;
-    for (unsigned i = 0; i < fiber_count; ++i) {
-        fibers.push_back(std::make_unique<Fiber>([i](Fiber& me) {
-            with_word(hidden_word(100 + i), [&] {
-                for (;;) me.yield();
-            });
-        }));
-        fibers.back()->resume();
-        queue.push_back(fibers.back().get());
-    }
-    std::vector<std::unique_ptr<AttachedThread>> threads;
-    for (unsigned n = 0; n < thread_count; ++n) {
-        threads.push_back(std::make_unique<AttachedThread>([&](AttachedThread& me) {
-            while (!me.is_told_to_end()) {
-                Fiber* fiber = nullptr;
-                {
-                    Inside inside(me.record());  // a lock of the test's, as one of ours
-                    std::lock_guard guard(mutex);
-                    if (!queue.empty()) {
-                        fiber = queue.front();
-                        queue.pop_front();
-                    }
+
+private:
+    void run(AttachedThread& me) {
+        while (!me.is_told_to_end()) {
+            Fiber* fiber = nullptr;
+            {
+                Inside inside(me.record());  // a lock of the test's, as one of ours
+                std::lock_guard guard(mutex_);
+                if (!queue_.empty()) {
+                    fiber = queue_.front();
+                    queue_.pop_front();
                 }
-                if (fiber == nullptr) continue;
-                fiber->resume();
-                ++switches;
-                Inside inside(me.record());
-                std::lock_guard guard(mutex);
-                queue.push_back(fiber);
             }
-        }));
+            if (fiber == nullptr) continue;
+            fiber->resume();
+            ++switches;
+            Inside inside(me.record());
+            std::lock_guard guard(mutex_);
+            queue_.push_back(fiber);
+        }
     }
+
+    std::deque<Fiber*> queue_;
+    std::mutex mutex_;  // of queue_
+    std::vector<std::unique_ptr<Fiber>> fibers_;
+    std::vector<std::unique_ptr<AttachedThread>> threads_;
+};
+
+// No scan may miss a word, done in one stop or put together from claims and the last stop.
+TEST_F(FibersTest, NothingIsMissedWhileFibersWander) {
+    Wanderers wanderers;
     for (unsigned round = 0; round < 150; ++round) {
         std::set<unsigned> missing;
         stopped([&] {
-            for (unsigned i = 0; i < fiber_count; ++i)
+            for (unsigned i = 0; i < Wanderers::fiber_count; ++i)
                 if (count_everywhere(hidden_word(100 + i)) == 0) missing.insert(i);
             world.fibers().begin_cycle();
         });
         EXPECT_TRUE(missing.empty()) << "in one stop, round " << round;
-        for (unsigned i = 0; i < fiber_count; ++i) missing.insert(i);
+        for (unsigned i = 0; i < Wanderers::fiber_count; ++i) missing.insert(i);
         const auto look = [&](std::uintptr_t low, std::uintptr_t high) {
-            for (unsigned i = 0; i < fiber_count; ++i)
+            for (unsigned i = 0; i < Wanderers::fiber_count; ++i)
                 if (count_words(low, high, hidden_word(100 + i)) > 0) missing.erase(i);
         };
         for (unsigned n = 0; n < 10; ++n) {
@@ -420,8 +433,8 @@ TEST_F(FibersTest, NothingIsMissedWhileFibersWander) {
         });
         EXPECT_TRUE(missing.empty()) << "beside the program, round " << round;
     }
-    threads.clear();
-    EXPECT_GT(switches.load(), 100u);
+    wanderers.end();
+    EXPECT_GT(wanderers.switches.load(), 100u);
 }
 
 TEST_F(FibersTest, CostOfASwitch) {

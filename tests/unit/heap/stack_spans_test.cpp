@@ -26,7 +26,9 @@ protected:
     void TearDown() override { unmap(spans); }
 
     static void* at(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
-    static void fill(const FiberStack& stack) { std::memset(at(stack.low()), 0x5a, stack.high() - stack.low()); }
+    static void fill(const FiberStack& stack) {
+        std::memset(at(stack.low()), 0x5a, stack.high() - stack.low());
+    }
     std::uint64_t in_spans() { return spans.in_use_bytes(); }
 
     SpanAlloc spans;
