@@ -217,8 +217,8 @@ MemoryRange thread_block() {
 
 std::uintptr_t thread_pointer() { return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer()); }
 
-// The dynamic thread vector: entry 0 is preceded by the number of entries; each is the block and what to free.
-// Source: the ELF TLS ABI; glibc's layout, which debuggers rely on too.
+// The dynamic thread vector: entry 0 is preceded by the number of entries; each is the block and what to
+// free. Source: the ELF TLS ABI; glibc's layout, which debuggers rely on too.
 std::uintptr_t block_of_module(std::uintptr_t thread_pointer, std::size_t id) {
     constexpr std::uintptr_t unallocated = ~std::uintptr_t{0};
 #if defined(__x86_64__)
@@ -362,7 +362,7 @@ Installed install_stop_handler(int signal, void (*handler)(const StopContext&)) 
 }
 
 Sent send_stop(std::uint32_t thread) {
-    const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: set before any thread is known
+    const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: set before any thread comes
     const long result = raw::call(Call::tgkill, process_id(), thread, signal);
     if (!raw::is_error(result)) return Sent::sent;
     return result == -ESRCH ? Sent::gone : Sent::refused;

@@ -1,4 +1,4 @@
-// Threads for tests of the world: attached while they live, told what to do by a function, searched for words.
+// Threads for tests of the world: attached while they live, told what to do, searched for words.
 //
 // A word that a test looks for is made by exclusive-or with a key at the place where it shall be, so that no
 // other copy of it lies about.
