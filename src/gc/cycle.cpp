@@ -87,6 +87,10 @@ void Collector::scan_threads(Marker& marker) {
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!roots_.is_current()) {  // a library was loaded just now
+        world_.resume_all();
+        return false;
+    }
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     CAIRN_CHECK(sweeper_.is_done());
@@ -255,6 +259,12 @@ bool Collector::try_finish(Marker& marker) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
+    if (!roots_.is_current()) {  // a library was loaded meanwhile
+        world_.resume_all();
+        note_stop(os::monotonic_ns() - start_ns);
+        (void)roots_.refresh();
+        return false;
+    }
     rescan_all_roots(marker);
     const std::uint64_t budget = is_watching_ ? conservative_stop_budget_ns : stop_budget_ns;
     const bool is_last = now_.rounds == most_rounds;
@@ -342,7 +352,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    (void)roots_.refresh();
+    if (!roots_.refresh()) return false;  // what is not known to be a root might be one
     is_watching_ = false;
     if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
         is_watching_ = watch_.begin(*space_.objects);
