@@ -51,7 +51,7 @@ Word* slot_of(Kind kind, void* object, unsigned i) {
     return words_of(object) + 2 + i;
 }
 Word sum_for(std::uint32_t number, const Record& record) {
-    return (Word{number} << 20 ^ record.bytes * 8 + record.kind) * 0x9e37'79b9'7f4a'7c15;
+    return (Word{number} << 20 ^ (record.bytes * 8 + record.kind)) * 0x9e37'79b9'7f4a'7c15;
 }
 
 struct Graph {
