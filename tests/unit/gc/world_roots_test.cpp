@@ -390,7 +390,7 @@ TEST_F(WorldRootsTest, AThreadOnMemoryOfTheProgramsOwn) {
     pthread_attr_init(&attributes);
     ASSERT_EQ(pthread_attr_setstack(&attributes, memory + bytes, bytes), 0);
     struct Shared {
-        ThreadRecord* record = new ThreadRecord;
+        ThreadRecord* record = make_record();
         std::atomic<bool> is_ready{false}, is_told{false};
     } shared;
     auto body = [](void* argument) -> void* {
