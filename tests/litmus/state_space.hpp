@@ -1,11 +1,11 @@
 // State space: visits every state that a small model can reach, however long its runs are.
 //
-// A model is a state in a few bits and the steps that lead on from it. Where explore.hpp runs the product's own
-// code for a few operations, with weak memory, this runs a description of it for ever: programs are not given,
-// each thread may do anything at any time. Found errors come with the shortest run that leads there.
+// A model is a state in a few bits and the steps that lead on from it. Where explore.hpp runs the product's
+// own code for a few operations, with weak memory, this runs a description of it for ever: programs are not
+// given, each thread may do anything at any time. Found errors come with the shortest run that leads there.
 //
-// States are 64-bit words that are never 0. Memory is sequentially consistent: what a model says of stores that
-// become visible late it has to say with a step of its own.
+// States are 64-bit words that are never 0. Memory is sequentially consistent: what a model says of stores
+// that become visible late it has to say with a step of its own.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -29,8 +29,9 @@ public:
         std::size_t steps = 0;
     };
 
-    // `model.visit(state, reach)` calls reach(next) for every step from `state`, and returns nullptr or what is
-    // wrong with it. At most `most_states` are visited: more are a failure, as the search was not exhaustive.
+    // `model.visit(state, reach)` calls reach(next) for every step from `state`, and returns nullptr or what
+    // is wrong with it. At most `most_states` are visited: more are a failure, as the search was not
+    // exhaustive.
     template <class Model>
     static Outcome search(const char* name, Model& model, std::uint64_t first, std::size_t most_states) {
         StateSpace space;
