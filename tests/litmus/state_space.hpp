@@ -37,11 +37,13 @@ public:
         StateSpace space;
         space.add(first, 0);
         Outcome outcome;
-        for (std::size_t at = 0; at < space.order_.size() && outcome.failure.empty(); ++at) {
+        for (std::size_t at = 0; outcome.failure.empty(); ++at) {
+            if (at == space.order_.size()) space.add_all();
+            if (at == space.order_.size()) break;
             const std::uint64_t state = space.order_[at];
             const char* failure = model.visit(state, [&](std::uint64_t next) {
                 ++outcome.steps;
-                space.add(next, static_cast<std::uint32_t>(at));
+                space.add_later(next, static_cast<std::uint32_t>(at));
             });
             if (failure != nullptr) {
                 outcome.failure = failure;
@@ -58,7 +60,27 @@ public:
     }
 
 private:
+    struct Found {
+        std::uint64_t state;
+        std::uint32_t parent;
+    };
+    static constexpr std::size_t ahead = 32;
+
     StateSpace() : table_(std::size_t{1} << 16) {}
+
+    // The table is far larger than the caches: what is looked up was asked for some steps before.
+    void add_later(std::uint64_t state, std::uint32_t parent) {
+        __builtin_prefetch(&table_[mix(state, 1) & (table_.size() - 1)], 1);
+        if (last_ - first_ == ahead) add_next();
+        later_[last_++ % ahead] = {state, parent};
+    }
+    void add_next() {
+        const Found& found = later_[first_++ % ahead];
+        add(found.state, found.parent);
+    }
+    void add_all() {
+        while (first_ != last_) add_next();
+    }
 
     void add(std::uint64_t state, std::uint32_t parent) {
         std::uint64_t* place = find(table_, state);
@@ -90,6 +112,8 @@ private:
         return path;
     }
 
+    Found later_[ahead];
+    std::size_t first_ = 0, last_ = 0;
     std::vector<std::uint64_t> table_;    // open addressing; 0: free
     std::vector<std::uint64_t> order_;    // as found: nearest first
     std::vector<std::uint32_t> parents_;  // from which state each was found first
