@@ -50,7 +50,7 @@ bool is_overflow(std::size_t count, std::size_t size) {
 // The shape of an object of `bytes` of this type; `is_array`: its map repeats.
 ShapeId shape_for(const cairn_type& type, unsigned size_class, bool is_array) {
     heap::Centrals& centrals = gc_runtime.collector.swept().centrals();
-    if (type.kind == CAIRN_NOSCAN) return heap::shape_of_class(size_class, ObjectKind::noscan);
+    if (type.kind == CAIRN_NOSCAN) return heap::zeroed_shape_of_class(size_class);
     if (type.kind != CAIRN_TYPED) return heap::shape_of_class(size_class, ObjectKind::conservative);
     return centrals.intern(size_class, {type.pointer_map, type.map_words, is_array, type.name});
 }
@@ -92,22 +92,6 @@ void* allocate_kind(std::size_t bytes, ObjectKind kind) {
     return gc_runtime.collector.allocate_large(*thread, bytes, 16, heap::shape_of_class(0, kind), false);
 }
 
-// A noscan slot comes as it was left.
-void* zeroed(void* object, const cairn_type& type, std::size_t bytes) {
-    if (object != nullptr && type.kind == CAIRN_NOSCAN) std::memset(object, 0, bytes);
-    return object;
-}
-
-[[gnu::always_inline]] inline void* allocate(std::size_t size, const cairn_type* type) {
-    Mutator* thread = mutator;
-    if (thread != nullptr && size == type->size) [[likely]] {
-        Allocating now(*thread);
-        const std::uintptr_t slot = thread->cache.runs()[load_cell(*type)].try_take();
-        if (slot != 0) [[likely]] return reinterpret_cast<void*>(slot);
-    }
-    return allocate_slow(size, *type, false);
-}
-
 void destroy(void* object, void* type) { static_cast<const cairn_type*>(type)->destroy(object); }
 
 std::uintptr_t load_word(const void* slot) {
@@ -128,10 +112,23 @@ using namespace cairn::api;
 
 extern "C" {
 
+// Cost: about 20 instructions; no lock, no atomic read-modify-write, no call.
 CAIRN_API void* cairn_alloc(size_t size, const cairn_type* type) noexcept {
-    void* object = allocate(size, type);
-    if (type->kind == CAIRN_NOSCAN) [[unlikely]] return zeroed(object, *type, size);
-    return object;
+    Mutator* thread = mutator;
+    if (thread == nullptr || size != type->size || thread->is_allocating) [[unlikely]]
+        return allocate_slow(size, *type, false);
+    thread->is_allocating = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating, without its cost
+    cairn::heap::AllocationRun& run = thread->cache.runs()[load_cell(*type)];
+    const std::uintptr_t slot = run.cursor;
+    if (slot == run.limit) [[unlikely]] {
+        thread->is_allocating = false;
+        return allocate_slow(size, *type, false);
+    }
+    run.cursor = slot + run.slot_bytes;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // as above
+    thread->is_allocating = false;
+    return reinterpret_cast<void*>(slot);
 }
 
 CAIRN_API void* cairn_alloc_heap(size_t size, const cairn_type* type) noexcept {
@@ -155,7 +152,7 @@ CAIRN_API void* cairn_alloc_finalized(size_t size, const cairn_type* type) noexc
 CAIRN_API void* cairn_alloc_array(size_t count, const cairn_type* type) noexcept {
     if (is_overflow(count, type->size)) return nullptr;
     const size_t bytes = count * type->size;
-    return zeroed(allocate_slow(bytes == 0 ? 1 : bytes, *type, true), *type, bytes);
+    return allocate_slow(bytes == 0 ? 1 : bytes, *type, true);
 }
 
 CAIRN_API void* cairn_alloc_noscan(size_t size) noexcept { return allocate_kind(size, ObjectKind::noscan); }

@@ -40,7 +40,7 @@ constexpr gc::RunnerEnvironment make_runner() {
     runner.attach = [] { (void)gc_runtime.attach_thread(); };
     runner.detach = [] { gc_runtime.detach_thread(); };
     runner.enter_runtime = [] {
-        if (mutator != nullptr) gc::World::enter_runtime(mutator->thread);
+        if (mutator != nullptr) gc::fork_gate.enter(mutator->thread);
     };
     runner.leave_runtime = [] {
         if (mutator != nullptr) gc::World::leave_runtime(mutator->thread);

@@ -101,23 +101,33 @@ void Collector::reclaim(std::size_t bytes, std::size_t pages) {
 
 // What was just taken counts: towards the next cycle, or as debt to the one that marks.
 void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
+    const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (is_marking()) {
         mutator.assist_balance -= static_cast<std::int64_t>(bytes);
         if (mutator.assist_balance < 0) assist(mutator);
-        return;
+    } else {
+        if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
+        if (!ensure_thread()) return collect_inline(mutator);
+        request(cycle_wanted);
     }
     // relaxed: a threshold alone
-    if (heap_->swept().shared().live_bytes.value() < trigger_.load(std::memory_order_relaxed)) return;
-    if (ensure_thread()) request(cycle_wanted);
-    else collect_inline(mutator);
+    if (live > throttle_at_.load(std::memory_order_relaxed)) throttle(mutator);
 }
 
 // Without a thread of ours the one who allocates runs the cycle, with the world stopped. Inside the runtime.
 void Collector::collect_inline(Mutator& mutator) {
-    if (is_busy_.exchange(true, std::memory_order_acquire)) return;  // acquire: after the one before
-    if (run_cycle(true, &mutator)) finish_sweep();
-    completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_release);  // as run_thread()
-    is_busy_.store(false, std::memory_order_release);  // release: to the next
+    if (is_busy_.exchange(1, std::memory_order_acquire) != 0) return;  // acquire: after the one before
+    if (run_cycle(true, &mutator)) finish_cycle();
+    end_turn();
+}
+
+// The mutator outran the collector, which waits for a CPU: it gets ours for a while.
+void Collector::throttle(Mutator& mutator) {
+    constexpr std::uint64_t patience_ns = 2'000'000;
+    const std::uint32_t phase = phases_.load(std::memory_order_relaxed);  // relaxed: a hint
+    World::enter_blocking(mutator.thread);
+    os::wait_for(phases_, phase, patience_ns);
+    World::leave_blocking(mutator.thread);
 }
 
 void* Collector::allocate_small(Mutator& mutator, unsigned shape) {
@@ -153,8 +163,7 @@ void* Collector::allocate_large(Mutator& mutator, std::size_t bytes, std::size_t
         if (span == nullptr && attempt == 1) return nullptr;
         if (span == nullptr) collect(mutator);
     }
-    const bool is_scanned = heap::may_hold_pointers(span->kind);
-    if ((is_scanned || is_zeroed) && span->needs_zero) zero_in_pieces(mutator, *span);
+    if ((is_zeroed || !heap::is_unzeroed_shape(shape)) && span->needs_zero) zero_in_pieces(mutator, *span);
     InRuntime inside(mutator);
     void* object = heap_->swept().publish_large(span);
     after_allocation(mutator, span->bytes());
@@ -309,28 +318,89 @@ void Collector::run_thread() {
             }
             is_forced = true;
         }
-        if (!run_cycle(is_forced, nullptr)) {
-            os::sleep_ns(retry_ns);
-            request(wanted | cycle_wanted);
-            continue;
-        }
-        finish_sweep();
-        {
-            Guard guard(lock_);
-            commit_pace(true);
-        }
-        // release: the cycle's effects, to collect()
-        completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_release);
-        base::os_wake(completed_, true);
+        take_turn();
+        const bool is_done = run_cycle(is_forced, nullptr);
+        if (is_done) finish_cycle();
+        end_turn();
+        if (is_done) continue;
+        os::sleep_ns(retry_ns);
+        request(wanted | cycle_wanted);
     }
+}
+
+// Sweeps all, and says so.
+void Collector::finish_cycle() {
+    finish_sweep();
+    {
+        Guard guard(lock_);
+        commit_pace(true);
+    }
+    // release: the cycle's effects, to collect()
+    completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_release);
+    base::os_wake(completed_, true);
+    finalizer_.runner().wake();
 }
 
 // ---- fork
 
+// No cycle runs, nobody is inside our code, nobody attaches: until after_fork_*().
 void Collector::before_fork(Mutator* self) {
-    (void)self;
+    if (self != nullptr) World::enter_blocking(self->thread);
+    take_turn();
+    if (self != nullptr) World::leave_blocking(self->thread);
+    fork_gate.close(self == nullptr ? nullptr : &self->thread);
+    // A thread that cannot be stopped may be inside: the child then risks what any fork risks.
+    if (world_.stop_all(self == nullptr ? nullptr : &self->thread)) world_.resume_all();
+    lock_.lock();
+    finalizer_.lock_for_fork();
+    roots_.lock();
 }
-void Collector::after_fork_parent() {}
-void Collector::after_fork_child(Mutator* survivor) { (void)survivor; }
+
+void Collector::after_fork_parent() {
+    roots_.unlock();
+    finalizer_.unlock_after_fork();
+    lock_.unlock();
+    fork_gate.open();
+    end_turn();
+}
+
+void Collector::after_fork_child(Mutator* survivor) {
+    roots_.reset_locks_after_fork();
+    finalizer_.reset_in_child();
+    lock_.reset_after_fork();
+    grey_lock_.reset_after_fork();
+    pool_.reset_lock_after_fork();
+    heap_->swept().reset_locks_after_fork();
+    sweeper_.reset_after_fork();
+    crew_.reset_in_child();
+    watch_.after_fork_child();
+    // relaxed, all: the child has one thread
+    worker_.store(Worker::none, std::memory_order_relaxed);
+    assisting_.store(0, std::memory_order_relaxed);
+    request_.store(0, std::memory_order_relaxed);
+    // What the threads that are not here had cached goes home.
+    world_.for_each([&](ThreadRecord& thread) {
+        Mutator& other = Mutator::of(thread);
+        if (&other == survivor) return;
+        other.cache.release_all();
+        heap_->spans().flush(other.local);
+        spare_mutators_.push_front(&other);
+        threads_.subtract(1);
+    });
+    world_.reset_in_child(survivor == nullptr ? nullptr : &survivor->thread);
+    fork_gate.open();
+    end_turn();
+}
+
+// One at a time runs a cycle, or forks.
+void Collector::take_turn() {
+    while (is_busy_.exchange(1, std::memory_order_acquire) != 0)  // acquire: after the one before
+        base::os_wait(is_busy_, 1);
+}
+
+void Collector::end_turn() {
+    is_busy_.store(0, std::memory_order_release);  // release: to the next
+    base::os_wake(is_busy_, false);
+}
 
 }  // namespace cairn::gc

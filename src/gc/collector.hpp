@@ -31,6 +31,7 @@
 #include "base/telemetry.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
+#include "gc/crew.hpp"
 #include "gc/finalize.hpp"
 #include "gc/marker.hpp"
 #include "gc/mode.hpp"
@@ -159,6 +160,10 @@ private:
     void request(std::uint32_t wanted);
     void after_allocation(Mutator& mutator, std::size_t bytes);
     void collect_inline(Mutator& mutator);
+    void throttle(Mutator& mutator);
+    void take_turn();
+    void end_turn();
+    void finish_cycle();
     void zero_in_pieces(Mutator& mutator, heap::Span& span);
 
     // assist.cpp
@@ -166,6 +171,7 @@ private:
     [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
     [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
     void hand_over(BarrierBuffer& buffer);
+    [[nodiscard]] bool is_white(std::uintptr_t word) const;
     void grey(std::uintptr_t word);
     void flush_shared_grey();
 
@@ -184,6 +190,7 @@ private:
     void finish_stopped(Marker& marker);
     void begin_sweep();
     void note_progress(Marker& marker);
+    void add_counts(const MarkCount& count);
     void note_stop(std::uint64_t ns);
     void finish_sweep();
     void trace_cycle() const;
@@ -198,7 +205,8 @@ private:
     Finalizer finalizer_;
     Sweeper sweeper_;
     WorkPool pool_;
-    ConservativeWatch watch_;                               // [owner] who runs the cycle
+    Crew crew_;                                             // [owner] who runs the cycle
+    ConservativeWatch watch_;                               // [owner] likewise
 
     base::RankedLock<base::Rank::runtime> lock_;
     CollectorSettings settings_;                            // [lock]
@@ -214,8 +222,11 @@ private:
     WorkBuffer* shared_grey_ = nullptr;                     // [lock] grey_lock_
 
     CycleReport now_;                                       // [owner] who runs the cycle
+    WorkerPlan plan_;                                       // [owner] likewise
     bool is_watching_ = false;                              // [owner] likewise
-    std::atomic<bool> is_busy_{false};                      // [atomic] somebody runs a cycle
+    std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
+    std::atomic<std::uint32_t> phases_{0};                  // [atomic] grows with each stop; throttled threads wait
+    std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
     std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
     std::atomic<std::uint64_t> trigger_{UINT64_MAX};        // [atomic] a copy of the pacer's
     std::atomic<std::uint32_t> request_{0};                 // [atomic] bits: 1 cycle wanted, 2 forced

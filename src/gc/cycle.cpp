@@ -21,6 +21,8 @@ constexpr unsigned most_rounds = 8;
 constexpr std::uint64_t few_dirty_pages = 256;
 constexpr unsigned most_precleanings = 4;
 
+constexpr std::uint64_t throttle_slack_bytes = std::uint64_t{1} << 20;
+
 constexpr Mode effective(Mode mode, bool is_inline) {
     return mode == Mode::concurrent && is_inline ? Mode::stw : mode;
 }
@@ -50,6 +52,11 @@ void Collector::commit_pace(bool is_sweep_done) {
     pacer_.commit(snapshot(), is_sweep_done);
     const bool is_off = settings_.mode == Mode::off;
     trigger_.store(is_off ? UINT64_MAX : pacer_.trigger(), std::memory_order_relaxed);  // relaxed: a threshold
+    // Room for what threads take between two looks; beyond it the collector is not keeping up at all.
+    const std::uint64_t goal = pacer_.goal();
+    const bool is_bounded = !is_off && goal < UINT64_MAX / 2;
+    throttle_at_.store(is_bounded ? goal + goal / 8 + throttle_slack_bytes : UINT64_MAX,
+                       std::memory_order_relaxed);  // relaxed: a threshold
 }
 
 void Collector::finish_sweep() {
@@ -80,6 +87,10 @@ void Collector::scan_threads(Marker& marker) {
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!roots_.is_current()) {  // a library was loaded just now
+        world_.resume_all();
+        return false;
+    }
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     CAIRN_CHECK(sweeper_.is_done());
@@ -106,7 +117,7 @@ bool Collector::begin_marking(Mutator* self) {
     });
     {
         Guard guard(lock_);
-        (void)pacer_.start_cycle(snapshot(), os::cpu_count(), now_.is_forced);
+        plan_ = pacer_.start_cycle(snapshot(), os::cpu_count(), now_.is_forced);
         terms_ = pacer_.terms();
         now_.goal = pacer_.goal();
         // relaxed: an amount alone
@@ -143,11 +154,15 @@ Greyer verbs_of(Marker& marker) {
 
 }  // namespace
 
+void Collector::add_counts(const MarkCount& count) {
+    marked_bytes_.add(count.marked_bytes);
+    marked_objects_.add(count.marked_objects);
+    scanned_bytes_.add(count.scanned_bytes);
+}
+
 // Counts what the marker did since the last call: credit for the program, and news for the pacer.
 void Collector::note_progress(Marker& marker) {
-    marked_bytes_.add(marker.count.marked_bytes);
-    marked_objects_.add(marker.count.marked_objects);
-    scanned_bytes_.add(marker.count.scanned_bytes);
+    add_counts(marker.count);
     // relaxed: an amount alone
     credit_.fetch_add(static_cast<std::int64_t>(marker.count.scanned_bytes), std::memory_order_relaxed);
     marker.count = {};
@@ -157,6 +172,7 @@ void Collector::note_progress(Marker& marker) {
 
 void Collector::mark_until_dry(Marker& marker) {
     const Greyer verbs = verbs_of(marker);
+    crew_.open(plan_.threads - 1);
     for (;;) {
         const bool is_dry = marker.drain(chunk_bytes);
         note_progress(marker);
@@ -165,9 +181,10 @@ void Collector::mark_until_dry(Marker& marker) {
         if (!pool_.is_dry()) continue;
         // acq_rel's other half: an assist that ends has put back what it had left. Others may begin: stop 2
         // decides.
-        if (assisting_.load(std::memory_order_acquire) == 0 && pool_.is_dry()) return;
+        if (assisting_.load(std::memory_order_acquire) == 0 && crew_.is_idle() && pool_.is_dry()) break;
         os::yield_cpu();
     }
+    add_counts(crew_.close());
 }
 
 void Collector::mark_concurrently(Marker& marker) {
@@ -204,7 +221,10 @@ bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
         const bool is_dry = marker.drain(stopped_chunk_bytes);
         if (is_dry && finalizer_.ephemerons().advance(verbs) == 0) {
             flush_shared_grey();
-            if (pool_.is_dry()) return true;
+            if (pool_.is_dry() && crew_.is_idle()) {
+                add_counts(crew_.close());
+                if (pool_.is_dry()) return true;
+            }
         }
         if (os::monotonic_ns() > deadline_ns) return false;
     }
@@ -237,6 +257,12 @@ bool Collector::try_finish(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!world_.stop_all(nullptr)) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
+        return false;
+    }
+    if (!roots_.is_current()) {  // a library was loaded meanwhile
+        world_.resume_all();
+        note_stop(os::monotonic_ns() - start_ns);
+        (void)roots_.refresh();
         return false;
     }
     rescan_all_roots(marker);
@@ -306,6 +332,8 @@ void Collector::begin_sweep() {
 }
 
 void Collector::note_stop(std::uint64_t ns) {
+    phases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: only wakes throttled threads
+    base::os_wake(phases_, true);
     Guard guard(lock_);
     stop_times_.add(ns);
 }
@@ -324,7 +352,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    (void)roots_.refresh();
+    if (!roots_.refresh()) return false;  // what is not known to be a root might be one
     is_watching_ = false;
     if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
         is_watching_ = watch_.begin(*space_.objects);
@@ -342,6 +370,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {
         }
+        crew_.open(os::cpu_count() - 1);
         (void)drain_stopped(marker, UINT64_MAX);
         finish_stopped(marker);
         marker.flush();

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "base/list.hpp"
+#include "gc/fork_gate.hpp"
 #include "gc/world.hpp"
 #include "heap/span_alloc.hpp"
 #include "heap/swept_cache.hpp"
@@ -45,7 +46,7 @@ struct Mutator {
 // The calling thread is inside the runtime while this lives: it will not be stopped, but parks when it leaves.
 class InRuntime {
 public:
-    explicit InRuntime(Mutator& mutator) : thread_(mutator.thread) { World::enter_runtime(thread_); }
+    explicit InRuntime(Mutator& mutator) : thread_(mutator.thread) { fork_gate.enter(thread_); }
     ~InRuntime() { World::leave_runtime(thread_); }
     InRuntime(const InRuntime&) = delete;
     InRuntime& operator=(const InRuntime&) = delete;

@@ -50,6 +50,8 @@ bool Shapes::initialize(pages::Metadata& metadata) {
             shape.slot_bytes = c == 0 ? 0 : size_classes[c].object_bytes;
         }
     }
+    for (unsigned c = 0; c < size_class_count; ++c)
+        table_[zeroed_shape_of_class(c)] = table_[shape_of_class(c, ObjectKind::noscan)];
     count_.store(first_mapped_shape, std::memory_order_release);  // release: pairs with count()
     return true;
 }
@@ -83,7 +85,7 @@ bool Shapes::fill(Shape& shape, unsigned size_class, const PointerMap& map) {
 }
 
 ShapeId Shapes::intern(unsigned size_class, const PointerMap& map) {
-    if (map.words == 0 || !has_pointers(map)) return shape_of_class(size_class, ObjectKind::noscan);
+    if (map.words == 0 || !has_pointers(map)) return zeroed_shape_of_class(size_class);
     const ShapeId unmapped = shape_of_class(size_class, ObjectKind::typed);
     base::Guard guard(lock_);
     std::size_t at = hash_of(size_class, map) % hash_slots;

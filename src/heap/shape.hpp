@@ -4,10 +4,11 @@
 // from the 2-byte entry of the page. Go writes a bit a word of every object instead; spans by shape cost a
 // part-filled span a shape and thread, and save that write and the cache line it needs when marking.
 //
-//   ids    0 ..  67  noscan, by size class           class 0 (ids 0, 68, 136): large objects
+//   ids    0 ..  67  noscan, by size class           class 0 (ids 0, 68, 136, 204): large
 //         68 .. 135  typed without a known map: every word may be a pointer, but writes are barriered
 //        136 .. 203  conservative
-//        204 ..      typed with a map, made as types are first used ("interned": equal maps are one shape)
+//        204 .. 271  noscan whose slots come zeroed, for front ends that promise it
+//        272 ..      typed with a map, made as types are first used ("interned": equal maps are one shape)
 //
 // When the table is full a new type gets the id 68 + class: slower to scan, as right.
 //
@@ -33,13 +34,20 @@ namespace cairn::heap {
 using ShapeId = std::uint16_t;
 
 inline constexpr unsigned word_bytes = 8;
-inline constexpr unsigned first_mapped_shape = 3 * size_class_count;
+inline constexpr unsigned first_zeroed_shape = 3 * size_class_count;
+inline constexpr unsigned first_mapped_shape = 4 * size_class_count;
 inline constexpr unsigned max_shapes = 1024;
 static_assert(max_shapes <= pages::max_shape_ids);
 
 constexpr ShapeId shape_of_class(unsigned size_class, ObjectKind kind) {
     return static_cast<ShapeId>(swept_index(kind) * size_class_count + size_class);
 }
+
+constexpr ShapeId zeroed_shape_of_class(unsigned size_class) {
+    return static_cast<ShapeId>(first_zeroed_shape + size_class);
+}
+// Slots come as they were left by their last object.
+constexpr bool is_unzeroed_shape(ShapeId shape) { return shape < size_class_count; }
 
 // The class of collected objects of `bytes`: 0 is large. Slots start at multiples of 16, a bit each.
 constexpr unsigned swept_class_of(std::size_t bytes) {
@@ -56,7 +64,7 @@ enum class ScanRule : std::uint8_t {
     every_word,  // each may be a pointer
 };
 
-struct Shape {
+struct alignas(64) Shape {
     std::uint32_t magic = 0;       // [fixed] ceil(2^32 / slot_bytes); 0: large
     std::uint32_t slot_bytes = 0;  // [fixed] 0: large, the span knows
     std::uint64_t mask = 0;        // [fixed] rule `mask`: bit i: word i holds a pointer
@@ -85,12 +93,14 @@ public:
     [[nodiscard]] bool initialize(pages::Metadata& metadata);
 
     [[nodiscard]] const Shape& operator[](unsigned id) const { return table_[id]; }
+    [[nodiscard]] const Shape* table() const { return table_; }
     // Ids below this are in use.
     [[nodiscard]] unsigned count() const {
         return count_.load(std::memory_order_acquire);  // acquire: pairs with intern()
     }
 
-    // The id for objects of `size_class` (0: large) with these pointers. No pointer at all: the noscan id.
+    // The id for objects of `size_class` (0: large) with these pointers. No pointer at all: the zeroed noscan
+    // id.
     // Cost: a lock and a hash probe; callers keep the answer.
     [[nodiscard]] ShapeId intern(unsigned size_class, const PointerMap& map);
 

@@ -71,8 +71,7 @@ void* SweptCache::allocate_slow(unsigned shape) {
 bool SweptCache::take_run(AllocationRun& run) {
     Span& span = *run.span;
     SweptShared& shared = centrals_->shared();
-    const bool is_scanned = may_hold_pointers(span.kind);
-    const bool must_zero = is_scanned && span.needs_zero;
+    const bool must_zero = span.needs_zero && !is_unzeroed_shape(span.shape);
     std::size_t most = span.slots;
     if (must_zero) most = span.slot_bytes >= zeroed_run_bytes ? 1 : zeroed_run_bytes / span.slot_bytes;
     const bool is_black = shared.is_marking();
