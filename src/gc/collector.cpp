@@ -105,7 +105,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (is_marking()) {
         mutator.assist_balance -= static_cast<std::int64_t>(bytes);
-        if (mutator.assist_balance < 0) assist(mutator);
+        if (mutator.assist_balance < 0) assist(mutator, bytes);
     } else {
         if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
         if (!ensure_thread()) return collect_inline(mutator);
@@ -319,6 +319,11 @@ void Collector::run_thread() {
             }
             is_forced = true;
         }
+        if (!is_forced && !can_afford_cycle()) {
+            os::sleep_ns(retry_ns);
+            request(wanted);
+            continue;
+        }
         take_turn();
         const bool is_done = run_cycle(is_forced, nullptr);
         if (is_done) finish_cycle();
@@ -327,6 +332,13 @@ void Collector::run_thread() {
         os::sleep_ns(retry_ns);
         request(wanted | cycle_wanted);
     }
+}
+
+// False: the last cycles are not paid for yet; the program goes on meanwhile.
+bool Collector::can_afford_cycle() {
+    limit(CpuLimiter::Phase::off);
+    Guard guard(lock_);
+    return limiter_.can_afford_cycle();
 }
 
 // Sweeps all, and says so.
