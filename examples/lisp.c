@@ -2,7 +2,7 @@
  *
  * Every value is a pointer: to a number, a symbol, a pair, a function of C or a closure. All have the same
  * two pointer fields, so one descriptor tells the collector all. Locals of the interpreter are plain C
- * variables; a store into a field is cairn_store(). The evaluator loops on tail calls, the rest is the C stack.
+ * variables; a store into a field is cairn_store(). The evaluator loops on tail calls and recurses elsewhere.
  *
  *   lisp            runs the programs below and checks what they give
  *   lisp FILE       prints the value of each expression of a file

@@ -35,6 +35,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    crew_.initialize(space_);
     if (!world_.initialize()) return false;
     roots_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
