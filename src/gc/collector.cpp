@@ -74,6 +74,9 @@ Mutator* Collector::attach() {
     }
     mutator->assist_balance = 0;
     mutator->barrier.count = 0;
+    // A fork may have cut its last thread off in the middle of these.
+    mutator->is_allocating = false;
+    mutator->is_in_finalizer = false;
     world_.attach(mutator->thread);
     threads_.add(1);
     return mutator;

@@ -329,6 +329,7 @@ void Collector::begin_sweep() {
     worker_ns_.add(result.worker_ns);
     dirty_pages_.add(now_.dirty_pages);
     last_ = now_;
+    if (now_.is_forced) ++forced_cycles_;
     commit_pace(false);
     const std::uint64_t pages = heap_->spans().in_use_bytes() / base::page_bytes;
     sweeper_.begin(pacer_.sweep_pace(now_.marked, pages, sweeper_.pages_swept()));
