@@ -190,6 +190,7 @@ void Collector::mark_until_dry(Marker& marker) {
 }
 
 void Collector::mark_concurrently(Marker& marker) {
+    crew_.hire(plan_.threads - 1);
     scan_roots(marker, Reading::beside_program);
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
@@ -377,6 +378,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
             now_.why_stw = watch_.reason();
         }
     }
+    if (mode == Mode::stw && self == nullptr) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!begin_marking(self)) return false;
     now_.is_stw = mode == Mode::stw;
@@ -421,6 +423,7 @@ void Collector::trace_cycle() const {
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
          << " threads, " << now_.rounds << " rounds, " << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
+    if (*now_.why_stw != '\0') line << ": " << now_.why_stw;
     base::report(line.view());
 }
 
