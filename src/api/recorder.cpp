@@ -25,7 +25,8 @@ using record::RingHead;
 
 constinit Channel blank_channel;
 constexpr std::uint64_t patience_ns = 100'000'000;  // then ask whether the recorder still lives
-constexpr unsigned hand_steps = 4;                  // rings a new thread looks at before it takes a fresh one
+constexpr unsigned hand_steps = 4;      // rings a new thread looks at before it takes a fresh one
+constexpr unsigned shared_turns = 65536;  // in the shared ring, before one of their own is sought again
 
 // A path in a buffer: the folder, then a name.
 struct Path {
@@ -74,6 +75,7 @@ private:
     Channel* channels_ = nullptr;                   // [fixed] one a ring
     std::uint64_t* is_parent_ = nullptr;            // [fixed]
     std::size_t hand_ = 1;                          // [lock]
+    unsigned shared_turns_ = 0;                     // [lock] left
 };
 
 constinit Recorder recorder;
@@ -188,9 +190,10 @@ Channel& Recorder::open_locked(std::size_t ring) {
 
 // A channel of the calling thread's own; nullptr when it must use the shared ring.
 Channel* Recorder::attach_locked() {
+    if (shared_turns_ != 0) return --shared_turns_, nullptr;
     const std::uint32_t thread = os::thread_id();
     const std::size_t ring = find_ring_locked(thread);
-    if (ring == shared_ring) return nullptr;
+    if (ring == shared_ring) return shared_turns_ = shared_turns, nullptr;
     rings_[ring].thread.store(thread, std::memory_order_relaxed);  // relaxed: for us alone, under the lock
     return &open_locked(ring);
 }

@@ -40,9 +40,14 @@ std::uint64_t room_in(const std::string& folder) {
 
 Recording::~Recording() {
     if (thread_.joinable()) stop(-1);
+    remove_folder();
     if (control_ != nullptr) munmap(control_, record::control_bytes);
+}
+
+void Recording::remove_folder() {
     std::error_code ignored;
     if (!folder_.empty()) fs::remove_all(folder_, ignored);
+    folder_.clear();
 }
 
 // In memory where there is room: what lies on a disk is written there, however short it lives.
@@ -182,6 +187,7 @@ void Recording::stop(int status) {
     const auto own = std::find_if(results_.begin(), results_.end(),
                                   [&](const Result& result) { return result.trace == file_; });
     if (own != results_.end()) std::rotate(results_.begin(), own, own + 1);
+    remove_folder();  // now: we may end as the program did, by a signal
 }
 
 }  // namespace cairn::trace
