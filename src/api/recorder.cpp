@@ -96,6 +96,15 @@ void Recorder::ring_bell() {
     if (control_->is_asleep.load(std::memory_order_seq_cst) != 0) os::shared_wake(control_->bell);
 }
 
+// A short program may be gone before the recorder can ask where its code lay.
+void save_maps(Path path) {
+    path.add(".maps");
+    void* const file = os::map_file(path.text, record::maps_bytes, true);
+    if (file == nullptr) return;
+    (void)os::read_small_file("/proc/self/maps", static_cast<char*>(file), record::maps_bytes);
+    os::unmap_file(file, record::maps_bytes);
+}
+
 bool Recorder::map_process_locked(Path& path) {
     const std::size_t folder = path.length;
     const std::size_t most = std::min<std::size_t>(control_->rings, record::ring_limit);
@@ -115,6 +124,7 @@ bool Recorder::map_process_locked(Path& path) {
         head_->command_bytes = static_cast<std::uint32_t>(
             os::read_small_file("/proc/self/cmdline", head_->command, sizeof head_->command));
         head_->rings_used.store(1, std::memory_order_relaxed);  // relaxed: magic orders it
+        if (control_->wants_sites != 0) save_maps(path);
         head_->magic.store(record::process_magic, std::memory_order_release);  // release: complete from here
         rings_ = reinterpret_cast<RingHead*>(static_cast<char*>(file) + record::heads_offset);
         return true;

@@ -85,6 +85,7 @@ bool Recording::prepare(const std::string& file, bool with_sites) {
         return false;
     }
     control_ = static_cast<record::Control*>(start);
+    control_->wants_sites = with_sites;
     control_->recorder = static_cast<std::uint32_t>(getpid());
     const std::uint64_t rings = room_in(folder_) / 2 / record::ring_bytes;
     control_->rings = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rings, 1, record::ring_limit));
@@ -116,7 +117,7 @@ void Recording::welcome() {
     arrivals_ = arrivals;
     std::error_code failure;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder_, failure)) {
-        if (entry.path().filename() == "control") continue;
+        if (entry.path().filename() == "control" || entry.path().extension() == ".maps") continue;
         auto stream = std::make_unique<ProcessStream>();
         if (!stream->map(entry.path())) continue;
         if (main_pid_ == 0) main_pid_ = stream->pid();
