@@ -51,6 +51,20 @@ public:
         --count_;
     }
 
+    // Moves all nodes of `other` to the end of this list. Cost: the same however many.
+    void take_all(List& other) {
+        if (other.first_ == nullptr) return;
+        if (last_ != nullptr) {
+            (last_->*link).next = other.first_;
+            (other.first_->*link).previous = last_;
+        } else {
+            first_ = other.first_;
+        }
+        last_ = other.last_;
+        count_ += other.count_;
+        other = {};
+    }
+
     Node* pop_front() {
         Node* node = first_;
         if (node != nullptr) remove(node);
