@@ -71,23 +71,23 @@ void Collector::assist(Mutator& mutator) {
 }
 
 void Collector::hand_over(BarrierBuffer& buffer) {
-    const pages::ObjectMap::Bounds bounds = space_.objects->bounds();
-    WorkBuffer* work = nullptr;
-    for (unsigned i = 0; i < buffer.count; ++i) {
-        const std::uintptr_t word = buffer.words[i];
-        if (!bounds.holds(word)) continue;
-        const Slot slot = Marker::resolve(space_, word);
-        if (slot.start == 0 || space_.objects->is_marked(slot.start)) continue;
-        if (work != nullptr && work->is_full()) {
-            pool_.put(work);
-            work = nullptr;
+    for (unsigned done = 0; done < buffer.count;) {
+        WorkBuffer* work = pool_.take_empty();
+        if (work == nullptr) {
+            pool_.note_overflow();
+            break;
         }
-        if (work == nullptr) work = pool_.take_empty();
-        if (work == nullptr) pool_.note_overflow();
-        else work->words[work->count++] = word;
+        while (done < buffer.count && !work->is_full()) work->words[work->count++] = buffer.words[done++];
+        pool_.put(work);
     }
-    if (work != nullptr) pool_.put(work);
     buffer.count = 0;
+}
+
+// A word that leads to an object not marked yet: what was allocated in this cycle never does.
+bool Collector::is_white(std::uintptr_t word) const {
+    if (word == 0 || !space_.objects->bounds().holds(word)) return false;
+    const Slot slot = Marker::resolve(space_, word);
+    return slot.start != 0 && !space_.objects->is_marked(slot.start);
 }
 
 void Collector::shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t second) {
@@ -99,8 +99,8 @@ void Collector::shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t sec
         hand_over(buffer);
         barrier_flushes_.add(1);
     }
-    buffer.words[buffer.count++] = first;
-    buffer.words[buffer.count++] = second;
+    if (is_white(first)) buffer.words[buffer.count++] = first;
+    if (is_white(second)) buffer.words[buffer.count++] = second;
 }
 
 void Collector::grey(std::uintptr_t word) {

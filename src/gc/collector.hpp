@@ -171,6 +171,7 @@ private:
     [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
     [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
     void hand_over(BarrierBuffer& buffer);
+    [[nodiscard]] bool is_white(std::uintptr_t word) const;
     void grey(std::uintptr_t word);
     void flush_shared_grey();
 

@@ -106,7 +106,8 @@ bool Finalizer::cancel_cleanup(std::uint64_t id) {
     heap::Span* span = address == 0 ? nullptr : spans_->span_of(address);
     if (span == nullptr) return false;
     Special* record = specials_.take_if(*span, [id](Special& candidate) {
-        return candidate.kind == SpecialKind::cleanup && static_cast<heap::CleanupSpecial&>(candidate).id == id;
+        return candidate.kind == SpecialKind::cleanup &&
+               static_cast<heap::CleanupSpecial&>(candidate).id == id;
     });
     if (record == nullptr) return false;
     ids_.drop(id);

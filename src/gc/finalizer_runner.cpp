@@ -46,7 +46,7 @@ void FinalizerRunner::start() {
                                          std::memory_order_relaxed))  // relaxed: as above
         return;
     if (environment_->spawn(thread_entry, this)) return;
-    thread_.store(ThreadState::none, std::memory_order_relaxed);  // relaxed: the next who comes by tries again
+    thread_.store(ThreadState::none, std::memory_order_relaxed);  // relaxed: the next one tries again
 }
 
 void FinalizerRunner::thread_entry(void* runner) { static_cast<FinalizerRunner*>(runner)->run_thread(); }

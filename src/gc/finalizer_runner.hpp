@@ -9,7 +9,8 @@
 //
 // A call in the making lives on its thread's stack only, which is scanned like any other: the thread is
 // attached as a mutator and runs as user code during the call. So a finalizer may allocate, attach finalizers
-// anew, collect, and run pending calls itself. Exceptions end in `call` of the environment, which reports them.
+// anew, collect, and run pending calls itself. Exceptions end in `call` of the environment, which reports
+// them.
 //
 // After fork() the child has no such thread until somebody starts one; calls that ran in the parent's threads
 // at that moment are the parent's.
@@ -27,7 +28,8 @@
 
 namespace cairn::gc {
 
-// What the runner needs from above and beside; the defaults serve a program of one thread without a collector.
+// What the runner needs from above and beside; the defaults serve a program of one thread without a
+// collector.
 struct RunnerEnvironment {
     // Starts a thread; false when the OS refuses.
     bool (*spawn)(void (*entry)(void*), void* argument) = [](void (*)(void*), void*) { return false; };
@@ -59,7 +61,8 @@ public:
     // relaxed: a setting alone
     [[nodiscard]] FinalizerMode mode() const { return mode_.load(std::memory_order_relaxed); }
 
-    // Makes up to `max` queued calls on the calling thread; says how many. Needs: a mutator outside the runtime.
+    // Makes up to `max` queued calls on the calling thread; says how many. Needs: a mutator outside the
+    // runtime.
     std::size_t run_pending(std::size_t max = SIZE_MAX);
 
     // Something was attached that will need the thread.

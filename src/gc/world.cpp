@@ -59,10 +59,14 @@ ThreadRecord* World::current() { return current_thread; }
 
 void World::attach(ThreadRecord& thread) {
     if (current_thread == &thread) return;
-    CAIRN_CHECK(current_thread == nullptr && !thread.is_attached());
+    CAIRN_CHECK(current_thread == nullptr);
+    const os::MemoryRange stack = os::current_stack();
+    const os::MemoryRange block = os::thread_block();
+    list_lock_.lock();
+    CAIRN_CHECK(!thread.link.is_listed);
     thread.tid = os::thread_id();
-    thread.stack = os::current_stack();
-    thread.block = os::thread_block();
+    thread.stack = stack;
+    thread.block = block;
     thread.thread_pointer = os::thread_pointer();
     thread.blocking_depth = 0;
     thread.context = nullptr;
@@ -70,14 +74,13 @@ void World::attach(ThreadRecord& thread) {
     thread.own_left_at.forget();
     thread.fiber = nullptr;
     thread.previous_stack = {};
-    // relaxed, these three: the list's lock publishes the record
-    thread.state.store(running, std::memory_order_relaxed);        // relaxed: as above
-    thread.is_signalled.store(0, std::memory_order_relaxed);       // relaxed: as above
-    thread.runtime_depth.store(1, std::memory_order_relaxed);      // relaxed: as above; until we are done
     thread.world = this;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // the handler sees a complete record
+    // relaxed, these three: the list's lock publishes the record
+    thread.state.store(running, std::memory_order_relaxed);    // relaxed: as above
+    thread.is_signalled.store(0, std::memory_order_relaxed);   // relaxed: as above
+    thread.runtime_depth.store(1, std::memory_order_relaxed);  // relaxed: as above; until we are done
+    std::atomic_signal_fence(std::memory_order_seq_cst);       // the handler sees a complete record
     current_thread = &thread;
-    list_lock_.lock();
     threads_.push_back(&thread);
     list_lock_.unlock();
     leave_runtime(thread);
@@ -327,7 +330,7 @@ bool World::stop_one(ThreadRecord& thread) {
     if (!begin_stop(self)) return false;
     std::uint32_t asked = 0;
     if (&thread == self) note_position(thread);
-    else if (thread.is_attached()) ask(thread, asked);
+    else if (thread.link.is_listed) ask(thread, asked);
     return finish_stop(asked);
 }
 
@@ -341,7 +344,7 @@ void World::resume_all() {
 
 void World::resume_one(ThreadRecord& thread) {
     // release: as in resume_all()
-    if (thread.is_attached()) thread.state.fetch_and(~wanted, std::memory_order_release);
+    if (thread.link.is_listed) thread.state.fetch_and(~wanted, std::memory_order_release);
     end_stop();
 }
 

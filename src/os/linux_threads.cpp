@@ -485,6 +485,8 @@ bool create_detached(Start& start, std::size_t stack_bytes) {
 
 }  // namespace
 
+bool is_own_start(void* (*start)(void*)) { return start == run; }
+
 bool spawn_thread(void (*entry)(void*), void* argument, const char* name) {
     // All but libc's own two: setuid() waits until every thread has taken one of them.
     constexpr raw::SignalSet libc_signals = raw::SignalSet{3} << 31;

@@ -129,6 +129,9 @@ func disturb(at *linked, done *uint32) (steps uint64) {
 		at = next
 		steps++
 	}
+	if steps == 0 {
+		return 1 // it came too late for short cycles
+	}
 	return steps
 }
 

@@ -118,7 +118,7 @@ final class Linked {
             dropped = new Linked(i);
             at = next;
         }
-        steps = i;
+        steps = Math.max(1, i);  // it may come too late for short cycles
     }
 
     static void stops() throws InterruptedException {
