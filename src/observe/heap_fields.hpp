@@ -78,6 +78,9 @@ struct HeapFields {
             is("region.chunk_count", pages::PageAlloc::region_chunks),
             is("region.densities", offsetof(Region, densities)),
             is("density.stride", sizeof(pages::PageAlloc::Density)),
+            // is_grown, the bit above the 14 of in_use_before in the second half-word
+            is("density.grown", 2),
+            is("density.grown_mask", 1u << 14),
             is("chunk.stride", sizeof(pages::ChunkBitmap)),
             is("chunk.in_use", offsetof(pages::ChunkBitmap, in_use)),
             is("chunk.returned", offsetof(pages::ChunkBitmap, scavenged)),
