@@ -9,6 +9,7 @@ endif()
 if(TARGET cairn-malloc)
   install(TARGETS cairn-malloc EXPORT cairn-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(TARGETS cairn-record LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT cairn-targets NAMESPACE cairn:: DESTINATION ${package_dir})
   configure_package_config_file(cmake/cairn-config.cmake.in ${CMAKE_BINARY_DIR}/cairn-config.cmake
     INSTALL_DESTINATION ${package_dir})

@@ -99,9 +99,9 @@ public:
 private:
     struct Chunk {
         Chunk* before;
-        std::size_t bytes;     // of the whole chunk
-        std::uintptr_t next;   // in the chunk before (or the buffer), when this one was begun
-        std::uintptr_t end;    // its end
+        std::size_t bytes;    // of the whole chunk
+        std::uintptr_t next;  // in the chunk before (or the buffer), when this one was begun
+        std::uintptr_t end;   // its end
     };
     static constexpr std::size_t chunk_align = alignof(std::max_align_t);
 
@@ -163,7 +163,7 @@ private:
 
     std::uintptr_t next_ = 0;  // first free byte of the current chunk
     std::uintptr_t end_ = 0;
-    Chunk* current_ = nullptr; // null: in the buffer, or nothing yet
+    Chunk* current_ = nullptr;  // null: in the buffer, or nothing yet
     Chunk* spare_ = nullptr;
     std::pmr::memory_resource* upstream_;
     std::size_t chunk_bytes_ = default_chunk_bytes;  // of the next chunk

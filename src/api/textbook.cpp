@@ -27,7 +27,8 @@ struct Policy {
 
 template <Allocator A>
 constexpr Policy policy(const char* name, const char* meaning) {
-    return {name, meaning,
+    return {name,
+            meaning,
             [](void* memory, Region& region) { ::new (memory) A(region); },
             [](void* memory, std::size_t bytes, std::size_t align) {
                 return static_cast<A*>(memory)->allocate(bytes, align);
@@ -57,8 +58,8 @@ static_assert(sizeof(Bump) <= allocator_bytes && sizeof(FreeList<NextFit>) <= al
 }  // namespace
 
 struct cairn_textbook {
-    const Policy* policy;  // [fixed]
-    Region region;         // [owner]
+    const Policy* policy;                               // [fixed]
+    Region region;                                      // [owner]
     alignas(16) unsigned char memory[allocator_bytes];  // [owner] the allocator
 };
 
@@ -110,7 +111,9 @@ void* cairn_textbook_allocate(cairn_textbook* heap, size_t bytes, size_t align) 
     return heap->policy->allocate(heap->memory, bytes, align);
 }
 
-void cairn_textbook_free(cairn_textbook* heap, void* address) { heap->policy->free(heap->memory, address); }
+void cairn_textbook_free(cairn_textbook* heap, void* address) {
+    heap->policy->free(heap->memory, address);
+}
 
 int cairn_textbook_resize(cairn_textbook* heap, void* address, size_t bytes) {
     return heap->policy->resize(heap->memory, address, bytes) ? 1 : 0;

@@ -30,15 +30,15 @@ struct Operation {
 
 // What all of them did so far.
 struct Statistics {
-    std::uint64_t allocations = 0;   // that succeeded
+    std::uint64_t allocations = 0;  // that succeeded
     std::uint64_t frees = 0;
-    std::uint64_t failures = 0;      // out of memory
+    std::uint64_t failures = 0;  // out of memory
     std::uint64_t visited = 0;
     std::uint64_t most_visited = 0;  // in one operation
     std::uint64_t splits = 0;
     std::uint64_t merges = 0;
-    std::uint64_t growths = 0;       // times nothing fitted and fresh memory was taken
-    std::uint64_t used_bytes = 0;    // in blocks handed out, with all that surrounds them
+    std::uint64_t growths = 0;     // times nothing fitted and fresh memory was taken
+    std::uint64_t used_bytes = 0;  // in blocks handed out, with all that surrounds them
     std::uint64_t peak_used_bytes = 0;
     std::uint64_t extent_bytes = 0;  // from the first byte to the highest ever handed out
 

@@ -56,9 +56,7 @@ public:
         tag_ = bytes | before_used_bit;
         *end_word() = bytes;
     }
-    void set_before_used(bool is_used) {
-        tag_ = is_used ? tag_ | before_used_bit : tag_ & ~before_used_bit;
-    }
+    void set_before_used(bool is_used) { tag_ = is_used ? tag_ | before_used_bit : tag_ & ~before_used_bit; }
 
     // What the policy needs of a free block: neighbours in its list, or children in its tree.
     [[nodiscard]] Block*& link(unsigned which) { return links_[which]; }

@@ -29,7 +29,8 @@ public:
     [[nodiscard]] void* allocate(std::size_t bytes, std::size_t align = default_align) {
         const std::uintptr_t start = base::align_up(next_, align);
         const std::size_t taken = bytes + (bytes == 0);
-        if (start > ready_end_ || taken > ready_end_ - start) [[unlikely]] return allocate_slow(taken, align);
+        if (start > ready_end_ || taken > ready_end_ - start) [[unlikely]]
+            return allocate_slow(taken, align);
         next_ = start + taken;
         ++allocations_;
         return reinterpret_cast<void*>(start);

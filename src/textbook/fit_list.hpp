@@ -30,7 +30,9 @@ concept FitPolicy = requires(P policy, const P& seen, Block* block, std::size_t 
     // A free block of at least so many bytes, still in the policy; nullptr when there is none.
     { policy.find(bytes, visited) } -> std::same_as<Block*>;
     // Calls a function with every block it has, and says what is wrong with its own order.
-    { seen.check([](const Block*) {}) } -> std::same_as<Fault>;
+    {
+        seen.check([](const Block*) {})
+        } -> std::same_as<Fault>;
 };
 
 class BlockList {
@@ -90,7 +92,9 @@ public:
         return nullptr;
     }
     template <class Visit>
-    [[nodiscard]] Fault check(Visit visit) const { return list_.check(visit); }
+    [[nodiscard]] Fault check(Visit visit) const {
+        return list_.check(visit);
+    }
 
 private:
     BlockList list_;
@@ -155,7 +159,9 @@ public:
         return best;
     }
     template <class Visit>
-    [[nodiscard]] Fault check(Visit visit) const { return list_.check(visit); }
+    [[nodiscard]] Fault check(Visit visit) const {
+        return list_.check(visit);
+    }
 
 private:
     BlockList list_;

@@ -20,10 +20,10 @@ namespace cairn::textbook {
 
 class Segregated {
 public:
-    static constexpr unsigned exact_bins = 64;        // below exact_bytes: size / 16
+    static constexpr unsigned exact_bins = 64;  // below exact_bytes: size / 16
     static constexpr unsigned exact_bytes = 1024;
     static constexpr unsigned bins_a_doubling = 8;
-    static constexpr unsigned doublings = 38;         // up to 2^48, more than a block can have
+    static constexpr unsigned doublings = 38;  // up to 2^48, more than a block can have
     static constexpr unsigned bin_count = exact_bins + doublings * bins_a_doubling;
 
     static constexpr unsigned bin_of(std::size_t bytes) {

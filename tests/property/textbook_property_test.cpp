@@ -295,11 +295,21 @@ void walk_many(Fit fit) {
     }
 }
 
-TEST(TextbookProperty, FirstFit) { walk_many<FirstFit>(Fit::first); }
-TEST(TextbookProperty, NextFit) { walk_many<NextFit>(Fit::next); }
-TEST(TextbookProperty, BestFit) { walk_many<BestFit>(Fit::best); }
-TEST(TextbookProperty, BestFitTree) { walk_many<BestFitTree>(Fit::best_lowest); }
-TEST(TextbookProperty, Segregated) { walk_many<Segregated>(Fit::segregated); }
+TEST(TextbookProperty, FirstFit) {
+    walk_many<FirstFit>(Fit::first);
+}
+TEST(TextbookProperty, NextFit) {
+    walk_many<NextFit>(Fit::next);
+}
+TEST(TextbookProperty, BestFit) {
+    walk_many<BestFit>(Fit::best);
+}
+TEST(TextbookProperty, BestFitTree) {
+    walk_many<BestFitTree>(Fit::best_lowest);
+}
+TEST(TextbookProperty, Segregated) {
+    walk_many<Segregated>(Fit::segregated);
+}
 
 TEST(TextbookProperty, BumpWithCheckpoints) {
     for (std::uint64_t seed = first_seed(); seed < first_seed() + 20; ++seed) {

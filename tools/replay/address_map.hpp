@@ -54,12 +54,12 @@ private:
     void draw_frame(std::size_t frame, std::size_t a_cell);
 
     Outcome& outcome_;
-    unsigned shift_ = os_page_shift;     // of a granule
-    MappedArray<Entry> table_;           // a hash table; granule + 1, 0 is empty
-    std::size_t counted_ = 0;            // entries in it
-    MappedArray<Entry> fresh_;           // of this frame, sorted
-    MappedArray<std::uint64_t> known_;   // of all frames, sorted
-    MappedArray<Entry> entries_;         // of all frames, one behind the other
+    unsigned shift_ = os_page_shift;    // of a granule
+    MappedArray<Entry> table_;          // a hash table; granule + 1, 0 is empty
+    std::size_t counted_ = 0;           // entries in it
+    MappedArray<Entry> fresh_;          // of this frame, sorted
+    MappedArray<std::uint64_t> known_;  // of all frames, sorted
+    MappedArray<Entry> entries_;        // of all frames, one behind the other
     FrameRange range_[most_frames];
 };
 

@@ -16,13 +16,13 @@ inline constexpr std::size_t most_cells = 2048;
 inline constexpr std::size_t most_gaps = 256;
 
 enum class End : std::uint32_t {
-    running,        // or it was killed
+    running,  // or it was killed
     complete,
     out_of_memory,  // the policy had no room left
     out_of_time,
-    corrupted,      // an object did not hold what was written into it
-    not_loaded,     // the library is not in the process, or its malloc is not the one that is called
-    refused,        // the policy could not be set up
+    corrupted,   // an object did not hold what was written into it
+    not_loaded,  // the library is not in the process, or its malloc is not the one that is called
+    refused,     // the policy could not be set up
 };
 
 // A moment between two runs of events.
@@ -39,7 +39,7 @@ struct Frame {
     std::uint64_t event;
     std::uint64_t live_bytes;
     std::uint64_t live_objects;
-    std::uint64_t used_bytes;       // in blocks: at least what was asked for
+    std::uint64_t used_bytes;  // in blocks: at least what was asked for
     std::uint64_t footprint_bytes;
 };
 
@@ -59,13 +59,13 @@ struct Outcome {
     std::atomic<std::uint64_t> played;   // events so far
     std::atomic<std::uint32_t> moments;  // samples that are complete
     End end;
-    char provider[256];                  // the file whose malloc was called
-    char complaint[256];                 // what check() said, if anything
+    char provider[256];   // the file whose malloc was called
+    char complaint[256];  // what check() said, if anything
 
     std::uint64_t ns;
     std::uint64_t cpu_ns;
     std::uint64_t peak_footprint_bytes;
-    std::uint64_t extent_bytes;          // textbook only, as all that follow
+    std::uint64_t extent_bytes;  // textbook only, as all that follow
     std::uint64_t visited, most_visited, splits, merges, growths, operations;
     bool is_textbook;
 

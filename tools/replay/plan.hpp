@@ -22,7 +22,7 @@ struct PlannedEvent {
     Step step;
     std::uint8_t align_shift;  // 0: nothing asked
     std::uint16_t unused;
-    std::uint64_t bytes;       // 0 for give
+    std::uint64_t bytes;  // 0 for give
 };
 static_assert(sizeof(PlannedEvent) == 16);
 
@@ -33,16 +33,16 @@ struct PlanHead {
     std::uint64_t takes;
     std::uint64_t gives;
     std::uint64_t resizes;
-    std::uint64_t taken_bytes;          // asked for, all together
+    std::uint64_t taken_bytes;  // asked for, all together
     std::uint64_t peak_live_bytes;
     std::uint64_t peak_live_objects;
-    std::uint64_t peak_event;           // at which live bytes were the most
+    std::uint64_t peak_event;  // at which live bytes were the most
     std::uint64_t largest_bytes;
     // not played
-    std::uint64_t unknown_gives;        // of objects from before the recording
-    std::uint64_t repeated_gives;       // of objects given back already: a trace that lies
+    std::uint64_t unknown_gives;   // of objects from before the recording
+    std::uint64_t repeated_gives;  // of objects given back already: a trace that lies
     std::uint64_t unknown_resizes;
-    std::uint64_t failures;             // requests that got no memory when recorded
+    std::uint64_t failures;  // requests that got no memory when recorded
 };
 
 class Plan {

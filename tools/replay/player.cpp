@@ -131,7 +131,9 @@ public:
 
 // ---- what objects hold
 
-constexpr std::uint64_t word_of(std::uint32_t slot) { return (slot + 1) * 0x9E3779B97F4A7C15u; }
+constexpr std::uint64_t word_of(std::uint32_t slot) {
+    return (slot + 1) * 0x9E3779B97F4A7C15u;
+}
 
 void sign(void* at, std::uint64_t bytes, std::uint32_t slot) {
     if (bytes < sizeof(std::uint64_t)) return;
@@ -175,7 +177,7 @@ public:
         std::uint64_t measuring_cpu = 0;
         End end = End::complete;
         while (next_ < events && end == End::complete) {
-            end = play_run(std::min(next_ + run_events_, events));
+            end = play_run(end_of_run(events));
             const std::uint64_t paused = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
             sample();
             measuring_cpu += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - paused;
@@ -189,10 +191,16 @@ public:
 private:
     void order_runs() {
         const std::uint64_t events = plan_.head().events;
-        run_events_ = std::max<std::uint64_t>((events + most_samples - 2) / (most_samples - 1), 64);
+        run_events_ = std::max<std::uint64_t>((events + most_samples - 3) / (most_samples - 2), 64);
         const std::uint64_t runs = (events + run_events_ - 1) / run_events_;
-        runs_a_frame_ = std::max<std::uint64_t>((runs + most_frames - 3) / (most_frames - 2), 1);
-        peak_run_ = plan_.head().peak_event / run_events_ + 1;
+        runs_a_frame_ = std::max<std::uint64_t>((runs + most_frames - 4) / (most_frames - 3), 1);
+    }
+
+    // Runs are of equal length but for one that ends where most is alive: the peak shall be seen.
+    [[nodiscard]] std::uint64_t end_of_run(std::uint64_t events) const {
+        const std::uint64_t peak = plan_.head().peak_event + 1;
+        const std::uint64_t end = std::min((next_ / run_events_ + 1) * run_events_, events);
+        return next_ < peak && peak < end ? peak : end;
     }
 
     // Plays up to `last`; what ended it is told, and `next_` is where it ended.
@@ -210,14 +218,14 @@ private:
     End step(const PlannedEvent& event) {
         Object& object = objects_[event.slot];
         switch (event.step) {
-            case Step::take:
-                object = {heap_.take(event.bytes, event.align_shift), event.bytes};
-                return begin(object, event);
-            case Step::take_zeroed:
-                object = {heap_.take_zeroed(event.bytes), event.bytes};
-                return begin(object, event);
-            case Step::resize: return resize(object, event);
-            case Step::give: break;
+        case Step::take:
+            object = {heap_.take(event.bytes, event.align_shift), event.bytes};
+            return begin(object, event);
+        case Step::take_zeroed:
+            object = {heap_.take_zeroed(event.bytes), event.bytes};
+            return begin(object, event);
+        case Step::resize: return resize(object, event);
+        case Step::give: break;
         }
         live_bytes_ -= object.bytes;
         --live_objects_;
@@ -228,7 +236,8 @@ private:
     }
 
     End begin(const Object& object, const PlannedEvent& event) {
-        if (object.at == nullptr) [[unlikely]] return End::out_of_memory;
+        if (object.at == nullptr) [[unlikely]]
+            return End::out_of_memory;
         if constexpr (Heap::writes_objects) {
             touch(object.at, 0, object.bytes);
             sign(object.at, object.bytes, event.slot);
@@ -240,7 +249,8 @@ private:
 
     End resize(Object& object, const PlannedEvent& event) {
         void* moved = heap_.resize(object.at, object.bytes, event.bytes);
-        if (moved == nullptr) [[unlikely]] return End::out_of_memory;
+        if (moved == nullptr) [[unlikely]]
+            return End::out_of_memory;
         const std::uint64_t before = object.bytes;
         live_bytes_ += event.bytes - before;
         object = {moved, event.bytes};
@@ -264,7 +274,7 @@ private:
         outcome_.moment[number] = {next_, ns_, live_bytes_, grown, counts.visited};
         const bool is_last = next_ == plan_.head().events;
         if (Heap::writes_objects && outcome_.frames < most_frames &&
-            (number % runs_a_frame_ == 0 || number == peak_run_ || is_last))
+            (number % runs_a_frame_ == 0 || next_ == plan_.head().peak_event + 1 || is_last))
             add_frame(grown);
         outcome_.played.store(next_, std::memory_order_relaxed);  // relaxed: for the eye only
         // release: pairs with the parent, to whom this moment is complete
@@ -304,7 +314,6 @@ private:
     std::uint64_t baseline_ = 0;
     std::uint64_t run_events_ = 0;
     std::uint64_t runs_a_frame_ = 0;
-    std::uint64_t peak_run_ = 0;
     std::uint64_t next_ = 0;  // event to be played
     std::uint64_t ns_ = 0;
     std::uint64_t live_bytes_ = 0;

@@ -13,11 +13,11 @@
 namespace cairn::replay {
 
 struct PlayerOrder {
-    std::string policy;             // a textbook policy, "malloc", or "none": the player alone
-    std::string library;            // what malloc must come from; empty: whatever there is
-    int plan_file = -1;             // inherited
-    int outcome_file = -1;          // inherited
-    std::uint64_t region_bytes = 0; // for textbook policies
+    std::string policy;              // a textbook policy, "malloc", or "none": the player alone
+    std::string library;             // what malloc must come from; empty: whatever there is
+    int plan_file = -1;              // inherited
+    int outcome_file = -1;           // inherited
+    std::uint64_t region_bytes = 0;  // for textbook policies
     double most_seconds = 0;
 };
 

@@ -13,9 +13,13 @@ namespace {
 
 using nlohmann::ordered_json;
 
-double seconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+double seconds(std::uint64_t ns) {
+    return static_cast<double>(ns) / 1e9;
+}
 
-std::string mib(std::uint64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 20)); }
+std::string mib(std::uint64_t bytes) {
+    return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 20));
+}
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -53,10 +57,10 @@ std::string heading(const Comparison& comparison) {
     std::string command;
     for (const std::string& word : plan.command()) command += (command.empty() ? "" : " ") + word;
     std::string text = fmt::format("{}: {}\n", comparison.trace, command.substr(0, 90));
-    text += fmt::format("  {} events of {} thread{} ({} takes, {} resizes, {} gives), recorded in {:.2f} s\n",
-                        grouped(head.events), plan.threads(), plan.threads() == 1 ? "" : "s",
-                        grouped(head.takes), grouped(head.resizes), grouped(head.gives),
-                        seconds(plan.recorded_ns()));
+    text +=
+        fmt::format("  {} events of {} thread{} ({} takes, {} resizes, {} gives), recorded in {:.2f} s\n",
+                    grouped(head.events), plan.threads(), plan.threads() == 1 ? "" : "s", grouped(head.takes),
+                    grouped(head.resizes), grouped(head.gives), seconds(plan.recorded_ns()));
     text += fmt::format("  most alive: {} MiB in {} objects; asked for in all: {} MiB\n",
                         mib(head.peak_live_bytes), grouped(head.peak_live_objects), mib(head.taken_bytes));
     const auto note = [&](std::uint64_t count, const char* what) {
@@ -80,12 +84,13 @@ std::string row(const Comparison& comparison, const Result& result) {
                 ? fmt::format("{:>9}", "-")
                 : fmt::format("{:>9.2f}", static_cast<double>(outcome.ns) / static_cast<double>(reference));
     text += fmt::format("{:>11}", mib(outcome.peak_footprint_bytes));
-    text += is_complete ? fmt::format("{:>8.3f}", fragmentation(comparison, result)) : fmt::format("{:>8}", "-");
-    text += fmt::format("{:>8.1f}", 100 * internal_waste(result));
+    text +=
+        is_complete ? fmt::format("{:>9.3f}", fragmentation(comparison, result)) : fmt::format("{:>9}", "-");
+    text += fmt::format("{:>9.1f}", 100 * internal_waste(result));
     if (!outcome.is_textbook || result.policy.name == "bump")
-        text += fmt::format("{:>10}{:>11}{:>12}{:>12}", "-", "-", "-", "-");
+        text += fmt::format("{:>12}{:>11}{:>12}{:>12}", "-", "-", "-", "-");
     else
-        text += fmt::format("{:>10.2f}{:>11}{:>12}{:>12}", visited_per_operation(result),
+        text += fmt::format("{:>12.2f}{:>11}{:>12}{:>12}", visited_per_operation(result),
                             grouped(outcome.most_visited), grouped(outcome.splits), grouped(outcome.merges));
     const std::string ending = result.ending(*comparison.plan);
     return text + (ending == "complete" ? "\n" : "  " + ending + "\n");
@@ -193,9 +198,9 @@ double visited_per_operation(const Result& result) {
 
 std::string table(const Comparison& comparison) {
     std::string text = heading(comparison);
-    text += fmt::format("\n{:<15}{:>9}{:>9}{:>9}{:>11}{:>8}{:>8}{:>10}{:>11}{:>12}{:>12}\n", "policy", "seconds",
-                        "ns/event", "/ system", "peak MiB", "/ live", "waste %", "visited/op", "most", "splits",
-                        "merges");
+    text += fmt::format("\n{:<15}{:>9}{:>9}{:>9}{:>11}{:>9}{:>9}{:>12}{:>11}{:>12}{:>12}\n", "policy",
+                        "seconds", "ns/event", "/ system", "peak MiB", "/ live", "waste %", "visited/op",
+                        "most", "splits", "merges");
     for (const Result& result : comparison.results) text += row(comparison, result);
     text += fmt::format("\nPlaying alone, without any allocator: {:.3f} s, which is in all of these.\n",
                         seconds(comparison.player_ns));

@@ -12,7 +12,7 @@
 namespace cairn::replay {
 
 struct Comparison {
-    std::string trace;          // the file
+    std::string trace;  // the file
     const Plan* plan = nullptr;
     Limits limits;
     std::vector<Result> results;

@@ -32,9 +32,9 @@ double seconds_since(Clock::time_point start) {
 
 // Ours without what would put another malloc under the player, or make it write reports of its own.
 std::vector<std::string> environment_for(const Policy& policy) {
-    static constexpr std::string_view dropped[] = {"LD_PRELOAD=",    "CAIRN_LAYOUT=", "CAIRN_REPORT=",
-                                                   "CAIRN_RECORD=",  "CAIRN_TRACE=",  "CAIRN_PROFILE=",
-                                                   "MALLOC_CHECK_=", "CAIRN_REPORT_PID="};
+    static constexpr std::string_view dropped[] = {
+        "LD_PRELOAD=",  "CAIRN_LAYOUT=",  "CAIRN_REPORT=",  "CAIRN_RECORD=",
+        "CAIRN_TRACE=", "CAIRN_PROFILE=", "MALLOC_CHECK_=", "CAIRN_REPORT_PID="};
     std::vector<std::string> settings = policy.settings;
     if (!policy.library.empty()) settings.push_back("LD_PRELOAD=" + policy.library);
     for (char** at = environ; *at != nullptr; ++at) {
@@ -91,7 +91,7 @@ int watch_over(pid_t child, const Policy& policy, const Outcome& outcome, double
         if (ended == child) return status;
         if (ended < 0 && errno != EINTR) return W_EXITCODE(127, 0);
         std::this_thread::sleep_for(pause);
-        pause = std::min(pause * 2, std::chrono::milliseconds(100));
+        pause = std::min(pause * 2, std::chrono::milliseconds(20));
         // relaxed: for the eye only
         watch(policy, outcome.played.load(std::memory_order_relaxed));
         if (!is_killed && seconds_since(start) > most_seconds + grace_seconds) {
@@ -136,16 +136,16 @@ std::string Result::ending(const Plan& plan) const {
     if (signal != 0)
         return fmt::format("killed by signal {} ({}) {}", signal, strsignal(signal), at_event(found, plan));
     switch (found.end) {
-        case End::complete: return found.complaint[0] != 0 ? found.complaint : "complete";
-        case End::out_of_memory:
-            return (policy.kind == Kind::textbook ? "out of its region " : "out of memory ") +
-                   at_event(found, plan);
-        case End::out_of_time: return "out of time " + at_event(found, plan);
-        case End::corrupted: return "gave out memory twice, found " + at_event(found, plan);
-        case End::not_loaded:
-            return fmt::format("not loaded: malloc is that of {}", static_cast<const char*>(found.provider));
-        case End::refused: return "the system refused a region of that size";
-        case End::running: break;
+    case End::complete: return found.complaint[0] != 0 ? found.complaint : "complete";
+    case End::out_of_memory:
+        return (policy.kind == Kind::textbook ? "out of its region " : "out of memory ") +
+               at_event(found, plan);
+    case End::out_of_time: return "out of time " + at_event(found, plan);
+    case End::corrupted: return "gave out memory twice, found " + at_event(found, plan);
+    case End::not_loaded:
+        return fmt::format("not loaded: malloc is that of {}", static_cast<const char*>(found.provider));
+    case End::refused: return "the system refused a region of that size";
+    case End::running: break;
     }
     return "ended " + at_event(found, plan);
 }

@@ -20,7 +20,7 @@ namespace cairn::replay {
 enum class Kind : std::uint8_t { textbook, cairn, system, library, player_alone };
 
 struct Policy {
-    std::string name;                   // as asked for
+    std::string name;  // as asked for
     Kind kind = Kind::textbook;
     std::string library;                // preloaded; empty: none
     std::vector<std::string> settings;  // NAME=value in its environment

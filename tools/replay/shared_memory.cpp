@@ -58,7 +58,7 @@ SharedMemory SharedMemory::create(std::size_t bytes) {
 }
 
 SharedMemory SharedMemory::attach(int file) {
-    struct stat status{};
+    struct stat status {};
     if (fstat(file, &status) != 0) refuse("fstat");
     SharedMemory made;
     const auto bytes = static_cast<std::size_t>(status.st_size);

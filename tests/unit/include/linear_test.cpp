@@ -1,7 +1,7 @@
 // cairn::Linear: chunks, checkpoints, buffers, and standard containers on it.
 // SPDX-License-Identifier: MIT
-#include <cairn/linear.hpp>
 #include <gtest/gtest.h>
+#include <cairn/linear.hpp>
 
 #include <array>
 #include <cstring>

@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t mib = 1024 * 1024;
 
-std::uintptr_t at(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
+std::uintptr_t at(const void* address) {
+    return reinterpret_cast<std::uintptr_t>(address);
+}
 
 TEST(Bump, ObjectsFollowEachOther) {
     Region region;

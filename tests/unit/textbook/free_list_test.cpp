@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t mib = 1024 * 1024;
 
 // A request whose block is exactly `block_bytes`.
-constexpr std::size_t filling(std::size_t block_bytes) { return block_bytes - Block::tag_bytes; }
+constexpr std::size_t filling(std::size_t block_bytes) {
+    return block_bytes - Block::tag_bytes;
+}
 
 struct OpenRegion : Region {
     OpenRegion() { EXPECT_TRUE(open(64 * mib)); }

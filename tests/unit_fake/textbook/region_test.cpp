@@ -81,9 +81,15 @@ void expect_to_survive_refusal() {
     EXPECT_FALSE(heap.check());
 }
 
-TEST_F(RegionTest, BumpSurvivesARefusal) { expect_to_survive_refusal<Bump>(); }
-TEST_F(RegionTest, FirstFitSurvivesARefusal) { expect_to_survive_refusal<FreeList<FirstFit>>(); }
-TEST_F(RegionTest, SegregatedSurvivesARefusal) { expect_to_survive_refusal<FreeList<Segregated>>(); }
+TEST_F(RegionTest, BumpSurvivesARefusal) {
+    expect_to_survive_refusal<Bump>();
+}
+TEST_F(RegionTest, FirstFitSurvivesARefusal) {
+    expect_to_survive_refusal<FreeList<FirstFit>>();
+}
+TEST_F(RegionTest, SegregatedSurvivesARefusal) {
+    expect_to_survive_refusal<FreeList<Segregated>>();
+}
 
 TEST_F(RegionTest, AHeapThatNeverGotMemoryCanBeAskedAnything) {
     Region region;
