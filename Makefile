@@ -1,7 +1,7 @@
 # The names people type; the work is in scripts/ and in the CMake presets.
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test bench install deb debug checked asan tsan format clean help
+.PHONY: all setup demo test bench bench-gc install deb debug checked asan tsan format clean help
 
 all: setup            ## build the release: build/release/bin/cairn, build/release/lib/libcairn-malloc.so
 	@scripts/build release
@@ -13,6 +13,10 @@ test: setup           ## every test: release, then what is linked directly under
 	@scripts/test
 bench: all            ## Cairn beside glibc, mimalloc, jemalloc and tcmalloc
 	@python3 bench/run.py --build build/release $(BENCH_FLAGS)
+bench-gc: all         ## the collector beside Go, libgc, Java and malloc/free by hand
+	@scripts/setup bench-gc
+	@cmake build/release >/dev/null && cmake --build build/release --target bench_gc
+	@python3 bench/gc.py --build build/release $(BENCH_FLAGS)
 install: all          ## install under PREFIX (default /usr/local), DESTDIR is respected
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 deb: all              ## a Debian package in build/release
@@ -25,5 +29,5 @@ format:               ## clang-format every source
 clean:                ## remove build/
 	@rm -rf build
 help:                 ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1	/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1	/p' Makefile | expand -t 20
 	@echo '  make debug, checked, asan, tsan: build and test that preset'

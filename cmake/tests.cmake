@@ -74,6 +74,12 @@ file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS tests/unit/*_test.cpp tests/pro
 file(GLOB_RECURSE fake_sources CONFIGURE_DEPENDS tests/unit_fake/*_test.cpp)
 if(core_sources)
   cairn_gtest(unit_tests unit api_libraries ${unit_sources})
+  # A library that a test loads and unloads.
+  add_library(roots_module MODULE tests/unit/gc/roots_module.c)
+  set_target_properties(roots_module PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_dependencies(unit_tests roots_module)
+  target_compile_definitions(unit_tests PRIVATE CAIRN_ROOTS_MODULE="$<TARGET_FILE:roots_module>")
+  target_link_libraries(unit_tests PRIVATE ${CMAKE_DL_LIBS})
 endif()
 if(TARGET cairn_core_fake)
   set(fake_libraries cairn_core_fake)
@@ -131,6 +137,17 @@ if(TARGET cairn-malloc AND TARGET cairn)
   if(TEST bench/smoke)
     set_tests_properties(bench/smoke PROPERTIES RUN_SERIAL TRUE)
   endif()
+endif()
+
+# The collector's benchmarks are built when this test runs, not before: only Cairn's and the one by hand.
+if(TARGET bench_gc_cairn)
+  add_test(NAME bench/gc_build COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR}
+    --target bench_gc_cairn bench_gc_cairn_conservative bench_gc_manual bench_gc_walk bench_gc_barrier)
+  set_tests_properties(bench/gc_build PROPERTIES TIMEOUT 300 LABELS bench FIXTURES_SETUP bench_gc
+    RUN_SERIAL TRUE)
+  cairn_script(bench/gc_smoke bench 120 bench/gc.py --build ${CMAKE_BINARY_DIR} --smoke
+    --impls cairn,cairn-conservative,cairn-linear,glibc)
+  set_tests_properties(bench/gc_smoke PROPERTIES FIXTURES_REQUIRED bench_gc RUN_SERIAL TRUE)
 endif()
 
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp examples/*.c)

@@ -1,6 +1,7 @@
 // Recording: what a program on libcairn-record.so and `cairn run --record` share, a file of rings in memory.
 //
 //   folder/control        one page, made by the recorder: Control
+//   folder/PID-ticks.maps its /proc/PID/maps when it began, when call sites are wanted
 //   folder/PID-ticks      one a process, made by the process, sparse:
 //
 //     | ProcessHead, a page | RingHead 0 | RingHead 1 | ... | ring 0, 1 MiB | ring 1 | ...
@@ -75,6 +76,7 @@ constexpr std::uint64_t address_of(std::uint64_t place) { return place & ((std::
 struct Control {
     std::uint64_t magic;                      // [fixed]
     std::uint32_t recorder;                   // [fixed] process id
+    std::uint32_t wants_sites;                // [fixed]
     std::uint32_t rings;                      // [fixed] so many a process at most: the folder has room
     std::atomic<std::uint32_t> is_over;       // [atomic] 1: record no more
     std::atomic<std::uint32_t> bell;          // [atomic] changes when the recorder is needed; it waits here
@@ -101,6 +103,7 @@ struct alignas(128) RingHead {
 static_assert(sizeof(RingHead) == 128);
 
 inline constexpr std::size_t control_bytes = 4096;
+inline constexpr std::size_t maps_bytes = std::size_t{1} << 20;
 inline constexpr std::size_t heads_offset = 4096;
 constexpr std::size_t rings_offset(std::size_t rings) {
     return (heads_offset + rings * sizeof(RingHead) + ring_bytes - 1) / ring_bytes * ring_bytes;

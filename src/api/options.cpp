@@ -88,9 +88,39 @@ bool read_misuse(std::string_view value, Options& into) {
     return true;
 }
 
+// One or more, separated by commas.
 bool read_trace(std::string_view value, Options& into) {
-    into.trace_scavenger = value == "scav";
-    return value == "scav" || value == "off";
+    if (value == "off") return true;
+    Options read = into;
+    while (!value.empty()) {
+        const std::size_t comma = value.find(',');
+        const std::string_view word = head_of(value, comma);
+        if (word == "scav") read.trace_scavenger = true;
+        else if (word == "gc") read.trace_gc = true;
+        else return false;
+        value.remove_prefix(word.size() + (comma != std::string_view::npos));
+    }
+    into = read;
+    return true;
+}
+
+bool read_gc(std::string_view value, Options& into) {
+    if (value == "concurrent") into.gc_mode = gc::Mode::concurrent;
+    else if (value == "stw") into.gc_mode = gc::Mode::stw;
+    else if (value == "off") into.gc_mode = gc::Mode::off;
+    else return false;
+    return true;
+}
+
+bool read_gc_percent(std::string_view value, Options& into) {
+    if (value == "off") {
+        into.gc_percent = -1;
+        return true;
+    }
+    std::uint64_t number = 0;
+    if (!read_number(value, number) || !value.empty() || number == 0 || number > 1'000'000) return false;
+    into.gc_percent = static_cast<std::int32_t>(number);
+    return true;
 }
 
 struct Row {
@@ -119,7 +149,17 @@ constexpr Row rows[] = {
     {{"CAIRN_ON_MISUSE", "abort", "abort, report",
       "after a double free or a foreign pointer: stop, or say so and go on"},
      read_misuse},
-    {{"CAIRN_TRACE", "off", "scav, off", "one line each time memory was returned to the OS"}, read_trace},
+    {{"CAIRN_TRACE", "off", "gc, scav (or both: gc,scav), off",
+      "gc: one line a collection; scav: one line each time memory was returned to the OS"},
+     read_trace},
+    {{"CAIRN_GC", "concurrent", "concurrent, stw, off",
+      "collected objects: mark beside the program, with the world stopped, or never"},
+     read_gc},
+    {{"CAIRN_GC_PERCENT", "100", "a number from 1 to 1000000, or off",
+      "collected objects: how much the heap may grow, in percent of what was live, before the next collection"},
+     read_gc_percent},
+    {{"CAIRN_POISON", "off", "on, off", "fill collected objects with 0xdeadbeef when they are freed (slow)"},
+     [](std::string_view value, Options& into) { return read_switch(value, into.poisons); }},
     {{"CAIRN_VERIFY", "off", "on, off", "check the heap's structures on every slow path (slow)"},
      [](std::string_view value, Options& into) { return read_switch(value, into.verify_often); }},
 };

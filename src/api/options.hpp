@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "gc/mode.hpp"
 #include "pages/arena_layout.hpp"
 
 namespace cairn::api {
@@ -21,6 +22,10 @@ struct Options {
     bool verify_often = false;
     bool misuse_is_fatal = true;
     bool trace_scavenger = false;
+    bool trace_gc = false;
+    gc::Mode gc_mode = gc::Mode::concurrent;
+    std::int32_t gc_percent = 100;       // -1: off
+    bool poisons = false;
     ReportFormat report = ReportFormat::none;
     const char* report_file = nullptr;   // nullptr: standard error
     std::uint32_t report_pid = 0;        // 0: any process

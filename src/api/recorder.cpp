@@ -25,7 +25,8 @@ using record::RingHead;
 
 constinit Channel blank_channel;
 constexpr std::uint64_t patience_ns = 100'000'000;  // then ask whether the recorder still lives
-constexpr unsigned hand_steps = 4;                  // rings a new thread looks at before it takes a fresh one
+constexpr unsigned hand_steps = 4;      // rings a new thread looks at before it takes a fresh one
+constexpr unsigned shared_turns = 65536;  // in the shared ring, before one of their own is sought again
 
 // A path in a buffer: the folder, then a name.
 struct Path {
@@ -74,6 +75,7 @@ private:
     Channel* channels_ = nullptr;                   // [fixed] one a ring
     std::uint64_t* is_parent_ = nullptr;            // [fixed]
     std::size_t hand_ = 1;                          // [lock]
+    unsigned shared_turns_ = 0;                     // [lock] left
 };
 
 constinit Recorder recorder;
@@ -92,6 +94,15 @@ void Recorder::ring_bell() {
     control_->bell.fetch_add(1, std::memory_order_seq_cst);
     // seq_cst: as above
     if (control_->is_asleep.load(std::memory_order_seq_cst) != 0) os::shared_wake(control_->bell);
+}
+
+// A short program may be gone before the recorder can ask where its code lay.
+void save_maps(Path path) {
+    path.add(".maps");
+    void* const file = os::map_file(path.text, record::maps_bytes, true);
+    if (file == nullptr) return;
+    (void)os::read_small_file("/proc/self/maps", static_cast<char*>(file), record::maps_bytes);
+    os::unmap_file(file, record::maps_bytes);
 }
 
 bool Recorder::map_process_locked(Path& path) {
@@ -113,6 +124,7 @@ bool Recorder::map_process_locked(Path& path) {
         head_->command_bytes = static_cast<std::uint32_t>(
             os::read_small_file("/proc/self/cmdline", head_->command, sizeof head_->command));
         head_->rings_used.store(1, std::memory_order_relaxed);  // relaxed: magic orders it
+        if (control_->wants_sites != 0) save_maps(path);
         head_->magic.store(record::process_magic, std::memory_order_release);  // release: complete from here
         rings_ = reinterpret_cast<RingHead*>(static_cast<char*>(file) + record::heads_offset);
         return true;
@@ -188,9 +200,10 @@ Channel& Recorder::open_locked(std::size_t ring) {
 
 // A channel of the calling thread's own; nullptr when it must use the shared ring.
 Channel* Recorder::attach_locked() {
+    if (shared_turns_ != 0) return --shared_turns_, nullptr;
     const std::uint32_t thread = os::thread_id();
     const std::size_t ring = find_ring_locked(thread);
-    if (ring == shared_ring) return nullptr;
+    if (ring == shared_ring) return shared_turns_ = shared_turns, nullptr;
     rings_[ring].thread.store(thread, std::memory_order_relaxed);  // relaxed: for us alone, under the lock
     return &open_locked(ring);
 }

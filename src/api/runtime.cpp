@@ -53,7 +53,7 @@ constexpr heap::Hooks make_hooks() {
     hooks.freed = [] { runtime.background.start_if_needed(); };
     return hooks;
 }
-constinit const heap::Hooks hooks = make_hooks();
+constinit heap::Hooks hook_table = make_hooks();
 
 }  // namespace
 
@@ -69,7 +69,7 @@ bool Runtime::start() {
         settings.spans = {options.layout, options.memory_limit, options.use_huge_pages};
         settings.misuse_is_fatal = options.misuse_is_fatal;
         settings.verify_often = options.verify_often;
-        if (!heap.initialize(settings, hooks)) {
+        if (!heap.initialize(settings, hook_table)) {
             if (options.layout == pages::LayoutModel::linear) {
                 base::Message line;
                 line << heap.spans().addresses().failure_text() << " (CAIRN_LAYOUT=sparse goes anywhere)";
@@ -90,6 +90,8 @@ bool Runtime::start() {
     os::at_fork(before_fork, after_fork_parent, after_fork_child);
     return true;
 }
+
+heap::Hooks& Runtime::hooks() { return hook_table; }
 
 heap::ThreadCache& Runtime::current_cache() {
     heap::ThreadCache* cache = thread_cache;

@@ -41,6 +41,9 @@ public:
     // Gives the calling thread's cache back; from now on it allocates without one.
     void retire_thread();
 
+    // What the heap asks of us; a collector adds its answers before its first object is made.
+    [[nodiscard]] static heap::Hooks& hooks();
+
     // Writes the report the options ask for; called at exit.
     void report_if_asked();
 

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 
+#include "base/heap_fields.hpp"
+
 namespace cairn::base {
 
 template <class Node>
@@ -51,6 +53,20 @@ public:
         --count_;
     }
 
+    // Moves all nodes of `other` to the end of this list. Cost: the same however many.
+    void take_all(List& other) {
+        if (other.first_ == nullptr) return;
+        if (last_ != nullptr) {
+            (last_->*link).next = other.first_;
+            (other.first_->*link).previous = last_;
+        } else {
+            first_ = other.first_;
+        }
+        last_ = other.last_;
+        count_ += other.count_;
+        other = {};
+    }
+
     Node* pop_front() {
         Node* node = first_;
         if (node != nullptr) remove(node);
@@ -58,6 +74,7 @@ public:
     }
 
 private:
+    friend struct HeapFields;
     Node* first_ = nullptr;
     Node* last_ = nullptr;
     std::size_t count_ = 0;

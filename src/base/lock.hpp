@@ -18,11 +18,15 @@ namespace cairn::base {
 
 // Outermost first. A line, a reason.
 enum class Rank : std::uint8_t {
-    runtime,      // start-up, thread list, fork: holds still while all below are taken
+    world,        // the list of threads: held from the stop of the world until it goes on
+    fibers,       // the list of fibers: a few links at a time, by a thread that cannot be stopped then
+    runtime,      // start-up, settings, thread caches, fork: holds still while all below are taken
+    roots,        // the root set: takes only metadata below
     central,      // one size class: magazines and spans with free slots; calls span_alloc
     span_set,     // growing a span set's spine
-    specials,     // the records of one span
-    heap,         // pages, spans, arenas
+    ephemerons,   // the list of ephemeron maps; a map's own lock is taken under it
+    specials,     // the records of one span; one ephemeron map
+    heap,         // pages, spans, arenas; the collector's shared buffer of grey words
     metadata,     // pools of our own records: taken under any of the above
     leaf,         // held over a few loads and stores, takes nothing
 };

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "heap/central.hpp"
 
+#include <new>
+
 namespace cairn::heap {
 
 namespace {
@@ -20,6 +22,8 @@ std::uint32_t generation_of(const Span* span) {
 }  // namespace
 
 bool try_acquire_for_sweep(Span& span, std::uint32_t heap_generation) {
+    // The entry of a large object that the program freed may lead to a record that has become something else.
+    if (!is_swept(span.kind)) return false;
     std::uint32_t unswept = heap_generation - 2;
     // relaxed: spares the exchange; the exchange decides
     if (span.sweep_generation.load(std::memory_order_relaxed) != unswept) return false;
@@ -36,7 +40,7 @@ void ensure_swept(Span& span, SpanAlloc& spans) {
     for (unsigned attempt = 0;; ++attempt) {
         const SweepState state = sweep_state(generation_of(&span), generation);
         if (state == SweepState::swept || state == SweepState::cached) return;
-        CAIRN_ASSERT(state != SweepState::invalid);
+        CAIRN_ASSERT(state != SweepState::invalid && state != SweepState::cached_stale);
         if (try_acquire_for_sweep(span, generation)) {
             spans.hooks().sweep(span, false);
             return;
@@ -45,22 +49,21 @@ void ensure_swept(Span& span, SpanAlloc& spans) {
     }
 }
 
-void Central::initialize(SweptShared& shared, unsigned size_class, ObjectKind kind) {
+void Central::initialize(SweptShared& shared, ShapeId shape) {
     shared_ = &shared;
-    size_class_ = static_cast<std::uint8_t>(size_class);
-    kind_ = kind;
+    shape_ = shape;
 }
 
 Span* Central::cache_span(LocalPages* local) {
     const Hooks& hooks = shared_->spans->hooks();
-    const SizeClass& row = size_classes[size_class_];
+    const SizeClass& row = size_classes[shared_->shapes[shape_].size_class];
     hooks.reclaim(row.span_bytes, 0);
     const std::uint32_t generation = shared_->generation();
 
     Span* span = partial_[swept_half(generation)].pop(shared_->blocks);
     if (span == nullptr) span = sweep_for_span(generation);
     if (span == nullptr && !shared_->strays->is_empty()) {
-        span = shared_->strays->take(size_class_, kind_);
+        span = shared_->strays->take(shape_);
         if (span != nullptr && sweep_state(generation_of(span), generation) == SweepState::cached_stale) {
             set_generation(span, generation - 1);
             hooks.sweep(*span, true);
@@ -71,7 +74,7 @@ Span* Central::cache_span(LocalPages* local) {
         span = grow(local);
         if (span == nullptr) return nullptr;
     }
-    make_ready(span);
+    CAIRN_CHECK(span->alloc_count < span->slots);
     return span;
 }
 
@@ -92,29 +95,20 @@ Span* Central::sweep_for_span(std::uint32_t generation) {
         if (span == nullptr) break;
         if (!try_acquire_for_sweep(*span, generation)) continue;
         hooks.sweep(*span, true);
-        span->refill_alloc_cache(span->free_index);
-        const unsigned slot = span->next_free_index();
-        span->free_index = static_cast<std::uint16_t>(slot);
-        if (slot != span->slots) return span;
+        if (span->alloc_count != span->slots) return span;
         place_swept(span);
     }
     return nullptr;
 }
 
 Span* Central::grow(LocalPages* local) {
-    CAIRN_ASSERT(size_class_ != 0);
-    return shared_->spans->allocate(size_classes[size_class_].span_pages, kind_, size_class_, local);
-}
-
-// Loads alloc_cache so that its bit 0 is the slot free_index. The span has a free slot, or the lists are
-// broken.
-void Central::make_ready(Span* span) {
-    CAIRN_CHECK(span->alloc_count < span->slots && span->free_index < span->slots);
-    span->refill_alloc_cache(span->free_index);
+    const Shape& shape = shared_->shapes[shape_];
+    CAIRN_ASSERT(shape.size_class != 0);
+    return shared_->spans->allocate(size_classes[shape.size_class].span_pages, shape.kind, shape.size_class,
+                                    local, shape_);
 }
 
 void Central::uncache_span(Span* span) {
-    CAIRN_CHECK(span->alloc_count != 0);
     const std::uint32_t generation = shared_->generation();
     const SweepState state = sweep_state(generation_of(span), generation);
     CAIRN_CHECK(state == SweepState::cached || state == SweepState::cached_stale);
@@ -180,11 +174,10 @@ void Strays::keep(Span* span) {
     count_.store(spans_.count(), std::memory_order_relaxed);  // relaxed: a hint
 }
 
-Span* Strays::take(unsigned size_class, ObjectKind kind) {
+Span* Strays::take(ShapeId shape) {
     base::Guard guard(lock_);
     for (Span* span = spans_.first(); span != nullptr; span = spans_.next(span)) {
-        if (span->size_class != size_class || span->kind != kind || span->alloc_count == span->slots)
-            continue;
+        if (span->shape != shape || span->alloc_count == span->slots) continue;
         spans_.remove(span);
         count_.store(spans_.count(), std::memory_order_relaxed);  // relaxed: a hint
         return span;
@@ -199,14 +192,18 @@ Span* Strays::take_any() {
     return span;
 }
 
-void Centrals::initialize(SpanAlloc& spans) {
+bool Centrals::initialize(SpanAlloc& spans) {
     shared_.spans = &spans;
     shared_.strays = &strays_;
     shared_.blocks.initialize(spans.metadata());
-    for (std::size_t kind = 0; kind < swept_kind_count; ++kind)
-        for (unsigned c = 0; c < size_class_count; ++c)
-            table_[kind][c].initialize(
-                shared_, c, static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind));
+    if (!shared_.shapes.initialize(spans.metadata())) return false;
+    void* table = spans.metadata().allocate(max_shapes * sizeof(Central), alignof(Central));
+    if (table == nullptr) return false;
+    auto* first = static_cast<Central*>(table);
+    for (unsigned shape = 0; shape < max_shapes; ++shape)
+        (new (first + shape) Central)->initialize(shared_, static_cast<ShapeId>(shape));
+    table_ = first;
+    return true;
 }
 
 bool Centrals::rehome_strays() {
@@ -219,14 +216,15 @@ bool Centrals::rehome_strays() {
 }
 
 void Centrals::reset_locks_after_fork() {
+    if (!is_initialized()) return;
     strays_.reset_lock_after_fork();
-    for (auto& kind : table_)
-        for (Central& central : kind) central.reset_locks_after_fork();
+    shared_.shapes.reset_lock_after_fork();
+    for (unsigned shape = 0; shape < max_shapes; ++shape) table_[shape].reset_locks_after_fork();
 }
 
 void Centrals::verify() {
-    for (auto& kind : table_)
-        for (Central& central : kind) central.verify();
+    if (!is_initialized()) return;
+    for (unsigned shape = 0; shape < max_shapes; ++shape) table_[shape].verify();
 }
 
 }  // namespace cairn::heap

@@ -1,4 +1,4 @@
-// Central list: the swept spans of one size class and kind, shared by all threads, in four span sets.
+// Central list: the spans of one shape, shared by all threads, in four span sets.
 //
 //                    partial (some slot free)        full (no slot free)
 //   swept            partial_[g/2 % 2]               full_[g/2 % 2]
@@ -22,7 +22,7 @@
 //
 // Strays: a set that cannot grow for want of memory refuses a span. It is then kept as if a cache held it
 // (g+3), in one list for all classes, so no sweeper takes it away; the next one who needs a span of its class
-// uses it, and the collector treats the list as one more cache to flush.
+// uses it, and the collector rehomes the list before each cycle.
 //
 // Class 0 holds large objects: only so that the sweeper finds them.
 //
@@ -40,6 +40,7 @@
 #include "base/telemetry.hpp"
 #include "heap/object_kind.hpp"
 #include "heap/sampler.hpp"
+#include "heap/shape.hpp"
 #include "heap/size_class.hpp"
 #include "heap/span.hpp"
 #include "heap/span_alloc.hpp"
@@ -64,8 +65,9 @@ constexpr SweepState sweep_state(std::uint32_t span_generation, std::uint32_t he
 // Takes the right to sweep `span`: true for one caller in each generation.
 [[nodiscard]] bool try_acquire_for_sweep(Span& span, std::uint32_t heap_generation);
 
-// Sees to it that `span` is swept or cached in this generation: sweeps it, or waits for who does. Explicit
-// and manual spans need none. Needs: the caller's own cache is not the one that holds the span stale.
+// Sees to it that `span` is swept in this generation: sweeps it, or waits for who does. Explicit and manual
+// spans need none. (Spans in caches are swept while the world is stopped at the end of a cycle, so none is
+// stale here.)
 void ensure_swept(Span& span, SpanAlloc& spans);
 
 class Strays;
@@ -74,7 +76,11 @@ class Strays;
 struct SweptShared {
     SpanAlloc* spans = nullptr;  // [fixed]
     Strays* strays = nullptr;    // [fixed]
+    Shapes shapes;               // look-ups lock-free
     SpanBlockPool blocks;        // [atomic]
+    // [atomic] while marking: what is allocated is marked at birth. Changes while the world is stopped.
+    std::atomic<bool> allocates_black{false};
+    base::Counter black_bytes;   // [atomic] allocated so, in this cycle
     // [atomic] mean distance of allocation samples in bytes; 0 = none. Caches follow at their next refill.
     std::atomic<std::uint64_t> sample_mean{default_sample_mean_bytes};
     // Bytes of swept kinds that may be in use: a cached span counts as a whole. The collector sets it anew
@@ -85,6 +91,10 @@ struct SweptShared {
     base::Counter tiny_objects;                           // [atomic] parts of tiny blocks handed out
     std::array<base::Counter, size_class_count> objects;  // [atomic] slots handed out, by class
 
+    [[nodiscard]] bool is_marking() const {
+        // relaxed: changes only while the world is stopped, and starting it synchronises
+        return allocates_black.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] std::uint32_t generation() const {
         // relaxed: changes only while the world is stopped, and starting it synchronises
         return spans->sweep_generation.load(std::memory_order_relaxed);
@@ -95,12 +105,11 @@ class alignas(base::cache_line_bytes) Central {
 public:
     constexpr Central() = default;
 
-    void initialize(SweptShared& shared, unsigned size_class, ObjectKind kind);
+    void initialize(SweptShared& shared, ShapeId shape);
 
-    // Takes a span with a free slot, swept, its alloc_cache loaded; in no set. nullptr when the OS refuses.
+    // Takes a span with a free slot, swept; in no set. nullptr when the OS refuses.
     [[nodiscard]] Span* cache_span(LocalPages* local);
-    // Takes a span back from a cache. Sweeps it when a cycle ended meanwhile. Needs: at least one slot handed
-    // out.
+    // Takes a span back from a cache. Sweeps it when a cycle ended meanwhile.
     void uncache_span(Span* span);
     // Puts a swept span (generation g) where others find it: for the sweeper, and for new large objects
     // (alloc_count 1).
@@ -112,8 +121,7 @@ public:
     // Empties the indices of the two unswept sets. Needs: they are empty, the world is stopped.
     void reset_unswept();
 
-    [[nodiscard]] unsigned size_class() const { return size_class_; }
-    [[nodiscard]] ObjectKind kind() const { return kind_; }
+    [[nodiscard]] ShapeId shape() const { return shape_; }
 
     // Spans in the sets now; for tests and reports.
     struct Population {
@@ -132,13 +140,11 @@ private:
     [[nodiscard]] Span* sweep_for_span(std::uint32_t generation);
     [[nodiscard]] Span* grow(LocalPages* local);
     [[nodiscard]] bool try_place(Span* span, std::uint32_t generation);
-    static void make_ready(Span* span);
 
     SpanSet partial_[2];
     SpanSet full_[2];
-    SweptShared* shared_ = nullptr;         // [fixed]
-    std::uint8_t size_class_ = 0;           // [fixed]
-    ObjectKind kind_ = ObjectKind::noscan;  // [fixed]
+    SweptShared* shared_ = nullptr;  // [fixed]
+    ShapeId shape_ = 0;              // [fixed]
 };
 static_assert(sizeof(Central) == 2 * base::cache_line_bytes);
 
@@ -148,9 +154,9 @@ public:
     constexpr Strays() = default;
     // Keeps a span that is marked cached.
     void keep(Span* span);
-    // Takes one of the class and kind with a free slot, still marked cached (perhaps stale); nullptr when
+    // Takes one of the shape with a free slot, still marked cached (perhaps stale); nullptr when
     // there is none.
-    [[nodiscard]] Span* take(unsigned size_class, ObjectKind kind);
+    [[nodiscard]] Span* take(ShapeId shape);
     // Takes any; nullptr when there is none.
     [[nodiscard]] Span* take_any();
     // relaxed: a hint
@@ -165,23 +171,28 @@ private:
     std::atomic<std::size_t> count_{0};    // [atomic] copy of the list's, so that looking costs no lock
 };
 
-// All centrals of a heap: size class × swept kind.
+// All centrals of a heap, one a shape, and what they share.
 class Centrals {
 public:
     constexpr Centrals() = default;
 
-    // `spans` is initialised and outlives this.
-    void initialize(SpanAlloc& spans);
+    // `spans` is initialised and outlives this. False when the OS refuses the tables.
+    [[nodiscard]] bool initialize(SpanAlloc& spans);
+    [[nodiscard]] bool is_initialized() const { return table_ != nullptr; }
 
-    [[nodiscard]] Central& of(unsigned size_class, ObjectKind kind) {
-        return table_[swept_index(kind)][size_class];
-    }
-    [[nodiscard]] Central& of(const Span& span) { return of(span.size_class, span.kind); }
+    // The shape's central; made when a new shape is first used.
+    [[nodiscard]] Central& of(unsigned shape) { return table_[shape]; }
+    [[nodiscard]] Central& of(const Span& span) { return table_[span.shape]; }
     [[nodiscard]] SweptShared& shared() { return shared_; }
+    [[nodiscard]] Shapes& shapes() { return shared_.shapes; }
 
-    // Uncaches every stray: sweeps it if a cycle ended, and tries again to place it. To be called whenever
-    // caches are flushed; afterwards no stray is stale. Returns: false when memory still is short and some
-    // stay strays.
+    // The shape of objects of `size_class` (0: large) with these pointers, its central ready.
+    [[nodiscard]] ShapeId intern(unsigned size_class, const PointerMap& map) {
+        return shared_.shapes.intern(size_class, map);
+    }
+
+    // Uncaches every stray: sweeps it if a cycle ended, and tries again to place it. Needs: no mark phase.
+    // Returns: false when memory still is short and some stay strays.
     bool rehome_strays();
 
     void reset_locks_after_fork();
@@ -190,7 +201,7 @@ public:
 private:
     SweptShared shared_;
     Strays strays_;
-    std::array<std::array<Central, size_class_count>, swept_kind_count> table_;
+    Central* table_ = nullptr;  // [fixed] max_shapes
 };
 
 }  // namespace cairn::heap

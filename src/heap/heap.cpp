@@ -57,8 +57,6 @@ bool Heap::initialize(const Settings& settings, const Hooks& hooks) {
     if (!spans_.initialize(settings.spans, hooks)) return false;
     arrays_.initialize(spans_.metadata());
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].initialize(c, spans_, arrays_, misuse_);
-    swept_centrals_.initialize(spans_);
-    swept_caches_.initialize(spans_.metadata());
     return true;
 }
 

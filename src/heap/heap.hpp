@@ -25,13 +25,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/heap_fields.hpp"
 #include "base/lock.hpp"
 #include "heap/central.hpp"
 #include "heap/explicit_central.hpp"
 #include "heap/misuse.hpp"
 #include "heap/pointer_arrays.hpp"
 #include "heap/span_alloc.hpp"
-#include "heap/swept_cache.hpp"
+#include "heap/swept_heap.hpp"
 #include "heap/thread_cache.hpp"
 
 namespace cairn::heap {
@@ -54,10 +55,6 @@ public:
     // ends: all it holds goes back to the central lists and the page heap.
     [[nodiscard]] ThreadCache* attach();
     void detach(ThreadCache* cache);
-
-    // Takes an object of a kind the collector frees: tiny, small or large. `is_zeroed` asks for zeroed
-    // memory; typed objects always are. nullptr: out of memory. Needs: a cache of attach().
-    [[nodiscard]] void* allocate(ThreadCache& cache, std::size_t bytes, ObjectKind kind, bool is_zeroed);
 
     // Slow half of malloc for a small class: refills the magazine or handles the event. nullptr: out of
     // memory.
@@ -96,7 +93,7 @@ public:
     [[nodiscard]] std::uint64_t thread_count();
 
     SpanAlloc& spans() { return spans_; }
-    Centrals& swept_centrals() { return swept_centrals_; }
+    SweptHeap& swept() { return swept_; }
     const Misuse& misuse() const { return misuse_; }
     [[nodiscard]] std::uint64_t key() const { return key_; }
     [[nodiscard]] bool verifies_often() const { return verify_often_; }
@@ -105,6 +102,7 @@ public:
     void verify();
 
 private:
+    friend struct base::HeapFields;
     struct Totals {  // of ended threads
         std::uint64_t calls = 0, frees = 0, requested_bytes = 0, requests = 0;
     };
@@ -122,10 +120,6 @@ private:
     [[nodiscard]] Span* take_parked(ThreadCache& cache, std::size_t pages);
     void park(ThreadCache& cache, Span* span);
     void drop_oldest_parked(ThreadCache& cache);
-    [[nodiscard]] bool give_swept_cache(ThreadCache& cache);
-    [[nodiscard]] void* allocate_large_swept(ThreadCache& cache, std::size_t bytes, ObjectKind kind,
-                                             bool is_zeroed);
-    void drop_swept_cache(ThreadCache& cache);
     void add_totals(const ThreadCache& cache);
     void reclaim_orphans();
     void relieve(ThreadCache& cache);
@@ -136,8 +130,7 @@ private:
     SpanAlloc spans_;
     PointerArrays arrays_;
     std::array<ExplicitCentral, size_class_count> centrals_;
-    Centrals swept_centrals_;
-    pages::TypedPool<SweptCache> swept_caches_;
+    SweptHeap swept_;
     Misuse misuse_;                       // [fixed]
     std::uint64_t key_ = 0;               // [fixed]
     bool verify_often_ = false;           // [fixed]

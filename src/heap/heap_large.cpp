@@ -166,7 +166,6 @@ void Heap::flush(ThreadCache& cache) {
     for (unsigned c = 1; c < size_class_count; ++c) cache.history[c].is_idle = true;
     trim(cache);
     while (cache.parked_count > 0) drop_oldest_parked(cache);
-    drop_swept_cache(cache);
     spans_.flush(cache.local);
 }
 
@@ -180,13 +179,11 @@ void Heap::lock_all() {
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].lock();
     spans_.lock_all();
     arrays_.lock_all();
-    swept_caches_.lock();
     spans_.metadata().lock();
 }
 
 void Heap::unlock_all() {
     spans_.metadata().unlock();
-    swept_caches_.unlock();
     arrays_.unlock_all();
     spans_.unlock_all();
     for (unsigned c = size_class_count - 1; c >= 1; --c) centrals_[c].unlock();
@@ -197,8 +194,7 @@ void Heap::reset_after_fork(ThreadCache* survivor) {
     caches_lock_.reset_after_fork();
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].reset_lock_after_fork();
     arrays_.reset_locks_after_fork();
-    swept_centrals_.reset_locks_after_fork();
-    swept_caches_.reset_lock_after_fork();
+    swept_.reset_locks_after_fork();
     spans_.reset_locks_after_fork();
     Caches alone;
     while (ThreadCache* cache = caches_.pop_front()) (cache == survivor ? alone : orphans_).push_back(cache);
@@ -287,7 +283,7 @@ std::uint64_t Heap::thread_count() {
 
 void Heap::verify() {
     for (unsigned c = 1; c < size_class_count; ++c) centrals_[c].verify();
-    swept_centrals_.verify();
+    swept_.centrals().verify();
     spans_.verify();
 }
 

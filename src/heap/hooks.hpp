@@ -1,4 +1,4 @@
-// The only road up: seven questions the heap asks whoever runs it. No-ops by default, so the heap alone is a
+// The only road up: six questions the heap asks whoever runs it. No-ops by default, so the heap alone is a
 // malloc.
 //
 // The table is constant once set (api/runtime sets it before the first allocation; tests plug fakes). Called
@@ -19,9 +19,6 @@ struct Hooks {
     std::size_t (*sweep)(Span& span, bool keep) = [](Span&, bool) -> std::size_t { return 0; };
     // Pays sweep debt before `bytes` of new spans; then tries to free `pages` by sweeping. No lock is held.
     void (*reclaim)(std::size_t bytes, std::size_t pages) = [](std::size_t, std::size_t) {};
-    // Tells that `bytes` more of swept kinds may be in use (a span was cached or a large object made). No
-    // lock is held.
-    void (*allocated)(std::size_t bytes) = [](std::size_t) {};
     // An allocation was chosen by the sampling countdown. No lock is held.
     void (*sampled)(void* object, std::size_t slot_bytes) = [](void*, std::size_t) {};
     // Free memory that the OS still backs grew past what the heap should keep. No lock is held.

@@ -2,35 +2,58 @@
 // SPDX-License-Identifier: MIT
 #include "heap/span.hpp"
 
+#include <cstring>
+
 #include "base/bits.hpp"
 
 namespace cairn::heap {
 
-void Span::refill_alloc_cache(unsigned slot) {
-    alloc_cache = ~alloc_bits[slot / 64] >> (slot % 64);
+namespace {
+
+// First slot at or after `slot` whose allocated bit is set; `slots` when there is none. Reads a word at a
+// time: bits are set at starts of slots only.
+std::size_t next_allocated(const Span& span, const pages::ObjectMap& objects, std::size_t slot) {
+    if (slot >= span.slots) return span.slots;
+    std::uintptr_t address = span.slot_address(slot);
+    // relaxed: the owner's own bits
+    std::uint64_t word = objects.pair(address).allocated.load(std::memory_order_relaxed);
+    word &= ~std::uint64_t{0} << (address >> pages::granule_shift & 63);
+    const std::uintptr_t end = span.limit;
+    address = base::align_down(address, std::uintptr_t{1} << pages::pair_shift);
+    while (word == 0) {
+        address += std::uintptr_t{1} << pages::pair_shift;
+        if (address >= end) return span.slots;
+        word = objects.pair(address).allocated.load(std::memory_order_relaxed);  // relaxed: as above
+    }
+    address += static_cast<std::uintptr_t>(std::countr_zero(word)) << pages::granule_shift;
+    return address >= end ? span.slots : span.slot_of(address);
 }
 
-unsigned Span::next_free_index() {
-    unsigned slot = free_index;
-    while (slot < slots) {
-        const unsigned skip = static_cast<unsigned>(std::countr_zero(alloc_cache));
-        if (skip == 64) {  // this group of 64 is used up
-            slot = (slot + 64) & ~63u;
-            if (slot >= slots) break;
-            refill_alloc_cache(slot);
-            continue;
-        }
-        slot += skip;
-        if (slot >= slots) break;
-        alloc_cache = skip == 63 ? 0 : alloc_cache >> (skip + 1);
-        const unsigned next = slot + 1;
-        if (next % 64 == 0 && next != slots) refill_alloc_cache(next);
-        return slot;
+}  // namespace
+
+Span::Run Span::take_run(const pages::ObjectMap& objects, std::size_t max_slots, bool is_black,
+                         bool must_zero) {
+    std::size_t first = free_index;
+    while (first < slots && objects.is_allocated(slot_address(first))) ++first;
+    if (first == slots) {
+        free_index = slots;
+        return {};
     }
-    // So that what alloc_cache says beyond the last slot is never believed. Not written again: a stand-in is
-    // shared.
-    if (free_index != slots) free_index = slots;
-    return slots;
+    std::size_t end = next_allocated(*this, objects, first);
+    if (end - first > max_slots) end = first + max_slots;
+    const Run run{slot_address(first), end - first};
+    if (must_zero) std::memset(reinterpret_cast<void*>(run.base), 0, run.slots * slot_bytes);
+    objects.set_run(run.base, run.slots, slot_bytes, is_black);
+    free_index = static_cast<std::uint16_t>(end);
+    alloc_count = static_cast<std::uint16_t>(alloc_count + run.slots);
+    return run;
+}
+
+void Span::return_rest(const pages::ObjectMap& objects, std::uintptr_t first, std::size_t count) {
+    const std::size_t slot = slot_of(first);
+    objects.clear_run(first, count, slot_bytes);
+    if (slot < free_index) free_index = static_cast<std::uint16_t>(slot);
+    alloc_count = static_cast<std::uint16_t>(alloc_count - count);
 }
 
 unsigned Span::take_slots(void** out, unsigned want) {

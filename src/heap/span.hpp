@@ -10,10 +10,9 @@
 // State:     dead -> in_use or manual at any time; back only while no mark phase runs. The state is
 //            stored last (release) when a span is made, and read first (acquire) by whoever got the span from
 //            an untrusted address.
-// Swept kinds (Go): `alloc_bits` is what the last sweep found alive; allocation never writes it but advances
-// `free_index`,
-//            and `alloc_cache` is its complement from `free_index` on. Slot n is free iff n >= free_index and
-//            bit n is 0.
+// Swept kinds: the allocated and the mark bits are in pages/object_map.hpp, reached from an address without
+//            this record. Threads take runs of free slots from `free_index` upwards; a slot is free iff its
+//            allocated bit is 0. `alloc_count` counts the bits set.
 // explicit_free: `alloc_bits` is exact under the central lock: 1 = slot is with the program or in some
 // thread's cache.
 // sweep_generation (heap generation g grows by 2 a cycle):  g-2 needs sweeping | g-1 being swept | g swept |
@@ -35,7 +34,9 @@
 #include "base/list.hpp"
 #include "base/lock.hpp"
 #include "heap/object_kind.hpp"
+#include "heap/shape.hpp"
 #include "heap/size_class.hpp"
+#include "pages/object_map.hpp"
 
 namespace cairn::heap {
 
@@ -56,18 +57,18 @@ public:
     std::uintptr_t limit = 0;
     std::uint32_t magic = 0;             // [fixed] ceil(2^32 / slot_bytes); 0 for large: index is always 0
     std::uint16_t slots = 0;             // [fixed]
-    // [owner] of the cached span; explicit: first word hint, [lock] central
+    // [owner] of the cached span: slots below are not looked at; explicit: first word hint, [lock] central
     std::uint16_t free_index = 0;
     std::uint16_t alloc_count = 0;       // [owner] / [lock] central for explicit spans
     ObjectKind kind = ObjectKind::manual;  // [fixed]
     std::uint8_t size_class = 0;         // [fixed] 0 = large
+    ShapeId shape = 0;                   // [fixed] swept kinds
     bool needs_zero = false;             // [fixed] memory may be dirty
     std::atomic<SpanState> state{SpanState::dead};       // [atomic]
     // [atomic] large explicit span in a thread's cache: freeing it again is an error
     std::atomic<bool> is_parked{false};
     std::atomic<std::uint32_t> sweep_generation{0};      // [atomic]
-    std::uint64_t alloc_cache = 0;       // [owner]
-    std::uint64_t* alloc_bits = nullptr; // [fixed] inline_bits or pooled words
+    std::uint64_t* alloc_bits = nullptr; // [fixed] explicit_free: inline_bits or pooled words
     std::uint64_t inline_bits[inline_bit_words] = {};
     // [lock] of the list it is in: central's partial list, or a thread's parked list
     base::ListLink<Span> link;
@@ -94,29 +95,17 @@ public:
         state.store(made, std::memory_order_release);  // release: all fields are visible before the state is
     }
 
-    // Swept kinds: the fast path. Takes the next free slot covered by alloc_cache, or returns 0 (slow path
-    // reloads).
-    [[nodiscard]] std::uintptr_t take_next_fast() {
-        const unsigned skip = static_cast<unsigned>(std::countr_zero(alloc_cache));
-        if (skip == 64) return 0;
-        const unsigned slot = free_index + skip;
-        if (slot >= slots) return 0;
-        const unsigned next = slot + 1;
-        if (next % 64 == 0 && next != slots) return 0;
-        alloc_cache = skip == 63 ? 0 : alloc_cache >> (skip + 1);
-        free_index = static_cast<std::uint16_t>(next);
-        ++alloc_count;
-        return slot_address(slot);
-    }
-
-    // Swept kinds: index of the next free slot at or after free_index, `slots` when full; reloads alloc_cache
-    // on the way.
-    [[nodiscard]] unsigned next_free_index();
-    // Loads alloc_cache with the complement of the 64-slot group that holds `slot`.
-    void refill_alloc_cache(unsigned slot);
-    [[nodiscard]] bool is_slot_free(unsigned slot) const {
-        return slot >= free_index && (alloc_bits[slot / 64] >> (slot % 64) & 1) == 0;
-    }
+    // Swept kinds: takes the next run of free slots, of at most `max_slots`, and sets their allocated bits
+    // (and marks, if `is_black`), after zeroing them if asked. {} when there is none left. Needs: the caller
+    // caches the span.
+    struct Run {
+        std::uintptr_t base = 0;
+        std::size_t slots = 0;
+    };
+    [[nodiscard]] Run take_run(const pages::ObjectMap& objects, std::size_t max_slots, bool is_black,
+                               bool must_zero);
+    // Gives slots of the last run back that nobody was handed.
+    void return_rest(const pages::ObjectMap& objects, std::uintptr_t first, std::size_t count);
 
     // explicit_free: takes up to `want` free slots, lowest first, and writes their addresses so that the last
     // written is the lowest. Returns how many. Needs: the central lock, or sole ownership.

@@ -114,6 +114,13 @@ void SpanAlloc::publish_counts_locked() {
     scavenged_pages_.store(pages_.scavenged_pages(), std::memory_order_relaxed);
 }
 
+// The tables that describe collected objects in these pages.
+bool SpanAlloc::take_objects(const Span* span) {
+    if (objects_.is_prepared(span->base, span->bytes())) return true;
+    Guard guard(lock_);
+    return objects_.prepare(span->base, span->bytes());
+}
+
 bool SpanAlloc::take_bits(Span* span) {
     const std::size_t words = span->bit_words();
     if (words <= Span::inline_bit_words) {
@@ -135,7 +142,6 @@ bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectK
     span->free_index = 0;
     span->alloc_count = 0;
     span->alloc_count_before_cache = 0;
-    span->alloc_cache = ~std::uint64_t{0};
     span->specials = nullptr;
     span->alloc_bits = span->inline_bits;
     span->is_parked.store(false, std::memory_order_relaxed);  // relaxed: published with the state
@@ -152,7 +158,7 @@ bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectK
     span->slots = static_cast<std::uint16_t>(row.objects);
     span->magic = row.magic;
     span->limit = base + std::size_t{row.objects} * row.object_bytes;
-    return take_bits(span);
+    return is_swept(kind) || take_bits(span);
 }
 
 // Before pages that were returned count as ready again, others are returned so that the limit holds.
@@ -166,9 +172,10 @@ void SpanAlloc::commit(std::uintptr_t base, std::size_t bytes, std::size_t scave
 }
 
 Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
-                        unsigned size_class) {
+                        unsigned size_class, ShapeId shape) {
     const std::size_t bytes = pages * page_bytes;
-    if (!make(span, run.base, pages, kind, size_class)) {
+    span->shape = shape;
+    if (!make(span, run.base, pages, kind, size_class) || (is_swept(kind) && !take_objects(span))) {
         commit(run.base, bytes, run.scavenged_bytes);
         Guard guard(lock_);
         give_back_locked(span, run.base, pages);
@@ -184,6 +191,7 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     addresses_.set_span(run.base, is_named_whole ? pages : named_pages, span);
     span->publish(kind == ObjectKind::manual ? SpanState::manual : SpanState::in_use);
     addresses_.set_in_use(run.base, true);
+    if (is_swept(kind)) objects_.set_entries(run.base, pages, shape, size_class == 0);
     if (kind == ObjectKind::explicit_free && size_class != 0)
         addresses_.set_entries(run.base, pages, size_class);
     in_use_bytes_.add(bytes);
@@ -192,11 +200,12 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     return span;
 }
 
-Span* SpanAlloc::allocate(std::size_t pages, ObjectKind kind, unsigned size_class, LocalPages* local) {
+Span* SpanAlloc::allocate(std::size_t pages, ObjectKind kind, unsigned size_class, LocalPages* local,
+                          ShapeId shape) {
     Span* span = nullptr;
     pages::PageRun run = take_pages(pages, local, span);
     while (!run && hooks_->out_of_memory(pages * page_bytes)) run = take_pages(pages, local, span);
-    return run ? finish(span, run, pages, kind, size_class) : nullptr;
+    return run ? finish(span, run, pages, kind, size_class, shape) : nullptr;
 }
 
 pages::PageRun SpanAlloc::take_aligned(std::size_t pages, std::size_t alignment, Span*& record) {
@@ -213,11 +222,12 @@ pages::PageRun SpanAlloc::take_aligned(std::size_t pages, std::size_t alignment,
     return run;
 }
 
-Span* SpanAlloc::allocate_aligned(std::size_t pages, std::size_t alignment, ObjectKind kind) {
+Span* SpanAlloc::allocate_aligned(std::size_t pages, std::size_t alignment, ObjectKind kind,
+                                  ShapeId shape) {
     Span* span = nullptr;
     pages::PageRun run = take_aligned(pages, alignment, span);
     while (!run && hooks_->out_of_memory(pages * page_bytes)) run = take_aligned(pages, alignment, span);
-    return run ? finish(span, run, pages, kind, 0) : nullptr;
+    return run ? finish(span, run, pages, kind, 0, shape) : nullptr;
 }
 
 void SpanAlloc::give_back_locked(Span* record, std::uintptr_t base, std::size_t pages) {
@@ -230,6 +240,7 @@ void SpanAlloc::free(Span* span) {
     const std::uintptr_t base = span->base;
     const std::size_t pages = span->pages;
     if (span->kind == ObjectKind::explicit_free && !span->is_large()) addresses_.set_entries(base, pages, 0);
+    if (is_swept(span->kind)) objects_.clear_entries(base, pages);
     addresses_.set_in_use(base, false);
     span->publish(SpanState::dead);
     if (span->alloc_bits != span->inline_bits) {

@@ -17,12 +17,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/heap_fields.hpp"
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
 #include "heap/hooks.hpp"
 #include "heap/span.hpp"
 #include "pages/address_space.hpp"
 #include "pages/metadata.hpp"
+#include "pages/object_map.hpp"
 #include "pages/page_alloc.hpp"
 #include "pages/page_cache.hpp"
 #include "pages/scavenger.hpp"
@@ -53,10 +55,13 @@ public:
     [[nodiscard]] bool initialize(const SpanAllocSettings& settings, const Hooks& hooks);
 
     // Makes a span of `pages` pages for `kind`; class 0 makes one large object. nullptr when the OS refuses.
-    // `local` may be nullptr. Cost: about 100 ns from a page cache, 300 ns under the lock.
-    [[nodiscard]] Span* allocate(std::size_t pages, ObjectKind kind, unsigned size_class, LocalPages* local);
+    // `local` may be nullptr; swept kinds give their shape. Cost: about 100 ns from a page cache, 300 ns under
+    // the lock.
+    [[nodiscard]] Span* allocate(std::size_t pages, ObjectKind kind, unsigned size_class, LocalPages* local,
+                                 ShapeId shape = 0);
     // Large objects whose start is a multiple of `alignment` (a power of two above a page).
-    [[nodiscard]] Span* allocate_aligned(std::size_t pages, std::size_t alignment, ObjectKind kind);
+    [[nodiscard]] Span* allocate_aligned(std::size_t pages, std::size_t alignment, ObjectKind kind,
+                                         ShapeId shape = 0);
     // Needs: no slot in use, the span in no list.
     void free(Span* span);
     // Makes a large span longer or shorter where it is; false when the pages behind it are not free.
@@ -102,6 +107,8 @@ public:
     pages::AddressSpace& addresses() { return addresses_; }
     const pages::AddressSpace& addresses() const { return addresses_; }
     pages::Metadata& metadata() { return metadata_; }
+    pages::ObjectMap& objects() { return objects_; }
+    const pages::ObjectMap& objects() const { return objects_; }
     const Hooks& hooks() const { return *hooks_; }
     HeapLock& lock() { return lock_; }
 
@@ -116,6 +123,7 @@ public:
     void verify();
 
 private:
+    friend struct base::HeapFields;
     [[nodiscard]] pages::PageRun take_pages(std::size_t pages, LocalPages* local, Span*& record);
     [[nodiscard]] pages::PageRun take_aligned(std::size_t pages, std::size_t alignment, Span*& record);
     [[nodiscard]] bool grow_locked(std::size_t pages);
@@ -124,15 +132,17 @@ private:
     [[nodiscard]] bool make(Span* span, std::uintptr_t base, std::size_t pages, ObjectKind kind,
                             unsigned size_class);
     [[nodiscard]] bool take_bits(Span* span);
+    [[nodiscard]] bool take_objects(const Span* span);
     void after_free();
     void commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes);
     [[nodiscard]] Span* finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
-                               unsigned size_class);
+                               unsigned size_class, ShapeId shape = 0);
     void give_back_locked(Span* record, std::uintptr_t base, std::size_t pages);
 
     HeapLock lock_;
     pages::Metadata metadata_;
     pages::AddressSpace addresses_;                  // look-ups lock-free, growth [lock]
+    pages::ObjectMap objects_;                       // look-ups lock-free, growth [lock]
     pages::PageAlloc pages_;                         // [lock]
     Span* blank_records_ = nullptr;                  // [lock] chained through link.next
     pages::FixedPool short_bits_{4 * sizeof(std::uint64_t), 8};

@@ -1,95 +1,125 @@
-// The slow half of the swept cache: tiny blocks, refill, flush, samples, counts.
+// The slow half of the swept cache: runs, refill, tiny blocks, samples, counts.
 // SPDX-License-Identifier: MIT
 #include "heap/swept_cache.hpp"
 
-namespace cairn::heap {
+#include <cstring>
 
-constinit Span SweptCache::stand_in_;
+namespace cairn::heap {
 
 namespace {
 
 // Tiny pieces live in 16-byte slots.
-constexpr unsigned tiny_class = size_class_of(tiny_bytes);
+constexpr ShapeId tiny_shape = shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan);
+
+// A run that must be zeroed is taken in pieces that stay in the first-level cache until they are used.
+constexpr std::size_t zeroed_run_bytes = 4096;
 
 std::size_t unused_bytes(const Span& span) {
     return std::size_t{span.slots - std::size_t{span.alloc_count}} * span.slot_bytes;
 }
 
+std::size_t rest_bytes(const AllocationRun& run) { return run.limit - run.cursor; }
+
 }  // namespace
 
-void SweptCache::attach(Centrals& centrals, LocalPages* local, std::uint64_t seed) {
+bool SweptCache::attach(Centrals& centrals, LocalPages* local, std::uint64_t seed) {
+    if (runs_ == nullptr) {
+        // Kept for the next thread that gets this record; fresh metadata is zero, and release_all() leaves it so.
+        pages::Metadata& metadata = centrals.shared().spans->metadata();
+        runs_ = static_cast<AllocationRun*>(metadata.allocate(max_shapes * sizeof(AllocationRun), 64));
+        active_ = static_cast<ShapeId*>(metadata.allocate(max_shapes * sizeof(ShapeId)));
+        if (runs_ == nullptr || active_ == nullptr) return false;
+    }
     centrals_ = &centrals;
     local_ = local;
     sampler_.seed(seed);
     // relaxed: a setting alone
     sampler_.set_mean(centrals.shared().sample_mean.load(std::memory_order_relaxed));
     until_sample_ = sampler_.next();
-    // release: pairs with flush_generation(); a new cache holds no span, so it is of any generation
-    flush_generation_.store(centrals.shared().generation(), std::memory_order_release);
+    return true;
 }
 
 void* SweptCache::allocate_tiny(std::size_t bytes) {
-    CAIRN_ASSERT(is_current());
     if (const std::uintptr_t piece = tiny_.take(bytes)) {
         ++tiny_objects_;
         return reinterpret_cast<void*>(piece);
     }
-    // Always zeroed: later pieces are handed out without a look.
-    void* block = allocate_slot(tiny_class, ObjectKind::noscan, true);
+    void* block = allocate_shape(tiny_shape);
     if (block == nullptr) return nullptr;
+    std::memset(block, 0, tiny_bytes);  // always: later pieces are handed out without a look
     tiny_.offer(reinterpret_cast<std::uintptr_t>(block), bytes);
     ++tiny_objects_;
     return block;
 }
 
-std::uintptr_t SweptCache::take_next_slow(unsigned size_class, ObjectKind kind) {
-    Span* span = spans_[index_of(size_class, kind)];
-    unsigned slot = span->next_free_index();
-    if (slot == span->slots) {
-        span = refill(size_class, kind);
-        if (span == nullptr) return 0;
-        slot = span->next_free_index();
-        CAIRN_CHECK(slot < span->slots);
-    }
-    span->free_index = static_cast<std::uint16_t>(slot + 1);
-    ++span->alloc_count;
-    return span->slot_address(slot);
+void SweptCache::activate(AllocationRun& run, unsigned shape) {
+    run.slot_bytes = centrals_->shapes()[shape].slot_bytes;
+    run.is_listed = 1;
+    active_[active_count_++] = static_cast<ShapeId>(shape);
 }
 
-// Exchanges the full current span for one with a free slot.
-Span* SweptCache::refill(unsigned size_class, ObjectKind kind) {
-    Span*& current = spans_[index_of(size_class, kind)];
-    Central& central = centrals_->of(size_class, kind);
+void* SweptCache::allocate_slow(unsigned shape) {
+    AllocationRun& run = runs_[shape];
+    CAIRN_ASSERT(centrals_->shapes()[shape].size_class != 0);
+    if (run.is_listed == 0) activate(run, shape);
+    while (run.span == nullptr || !take_run(run))
+        if (!refill(run, shape)) return nullptr;
+    return reinterpret_cast<void*>(run.try_take());
+}
+
+// Step 3. What is handed out later must be zero where the collector scans.
+bool SweptCache::take_run(AllocationRun& run) {
+    Span& span = *run.span;
     SweptShared& shared = centrals_->shared();
-    if (current != &stand_in_) {
-        CAIRN_CHECK(current->alloc_count == current->slots);
-        current->free_index = current->slots;
-        count_allocations(*current);
-        central.uncache_span(current);
-        current = &stand_in_;
+    const bool must_zero = span.needs_zero && !is_unzeroed_shape(span.shape);
+    std::size_t most = span.slots;
+    if (must_zero) most = span.slot_bytes >= zeroed_run_bytes ? 1 : zeroed_run_bytes / span.slot_bytes;
+    const bool is_black = shared.is_marking();
+    const Span::Run taken = span.take_run(shared.spans->objects(), most, is_black, must_zero);
+    if (taken.slots == 0) return false;
+    const std::size_t bytes = taken.slots * span.slot_bytes;
+    if (is_black) shared.black_bytes.add(bytes);
+    run.cursor = taken.base;
+    run.limit = taken.base + bytes;
+    until_sample_ -= static_cast<std::int64_t>(bytes);
+    if (until_sample_ < 0) [[unlikely]] take_samples(taken.base, span.slot_bytes);
+    return true;
+}
+
+// Step 4. Exchanges the full current span for one with a free slot.
+bool SweptCache::refill(AllocationRun& run, unsigned shape) {
+    Central& central = centrals_->of(shape);
+    SweptShared& shared = centrals_->shared();
+    if (run.span != nullptr) {
+        CAIRN_CHECK(run.span->alloc_count == run.span->slots);
+        count_allocations(run);
+        central.uncache_span(run.span);
+        run.span = nullptr;
     }
     count_tiny_objects();
     follow_sample_mean();
     Span* span = central.cache_span(local_);
-    if (span == nullptr) return nullptr;
+    if (span == nullptr) return false;
     span->alloc_count_before_cache = span->alloc_count;
     // release: what was read and written of the span so far comes before other threads see it cached
     span->sweep_generation.store(shared.generation() + 3, std::memory_order_release);
-    current = span;
+    run.span = span;
     // The whole rest is taken for used at once: too much on purpose, so that a trigger is early rather than
     // late.
     const std::size_t may_use = unused_bytes(*span);
     shared.live_bytes.add(may_use);
-    shared.spans->hooks().allocated(may_use);
-    return span;
+    cached_bytes_ += may_use;
+    return true;
 }
 
-void SweptCache::count_allocations(Span& span) {
-    const std::uint64_t taken = std::uint64_t{span.alloc_count} - span.alloc_count_before_cache;
+void SweptCache::count_allocations(const AllocationRun& run) {
+    Span& span = *run.span;
+    const std::size_t handed_out = span.alloc_count - rest_bytes(run) / span.slot_bytes;
+    const std::uint64_t taken = handed_out - span.alloc_count_before_cache;
     SweptShared& shared = centrals_->shared();
     shared.objects[span.size_class].add(taken);
     shared.allocated_bytes.add(taken * span.slot_bytes);
-    span.alloc_count_before_cache = span.alloc_count;
+    span.alloc_count_before_cache = static_cast<std::uint16_t>(handed_out);
 }
 
 void SweptCache::count_tiny_objects() {
@@ -100,43 +130,69 @@ void SweptCache::count_tiny_objects() {
 void SweptCache::flush_counts() {
     if (!is_attached()) return;
     count_tiny_objects();
-    for (Span* span : spans_)
-        if (span != &stand_in_) count_allocations(*span);
+    for (unsigned i = 0; i < active_count_; ++i)
+        if (runs_[active_[i]].span != nullptr) count_allocations(runs_[active_[i]]);
 }
 
 void SweptCache::release_all() {
     if (!is_attached()) return;
     SweptShared& shared = centrals_->shared();
-    const std::uint32_t generation = shared.generation();
     tiny_ = {};
     count_tiny_objects();
-    for (Span*& current : spans_) {
-        Span* span = current;
-        if (span == &stand_in_) continue;
-        count_allocations(*span);
-        // relaxed: the owner wrote it; a generation that changed since was seen when the world was started
-        const bool is_stale = span->sweep_generation.load(std::memory_order_relaxed) == generation + 1;
-        // After a cycle live_bytes was set anew, without our expectations.
-        if (!is_stale) shared.live_bytes.subtract(unused_bytes(*span));
-        current = &stand_in_;
+    for (unsigned i = 0; i < active_count_; ++i) {
+        AllocationRun& run = runs_[active_[i]];
+        Span* span = run.span;
+        const AllocationRun left = run;
+        run = {};
+        if (span == nullptr) continue;
+        count_allocations(left);
+        if (left.cursor != left.limit)
+            span->return_rest(shared.spans->objects(), left.cursor, rest_bytes(left) / left.slot_bytes);
+        shared.live_bytes.subtract(unused_bytes(*span));
         centrals_->of(*span).uncache_span(span);
+    }
+    active_count_ = 0;
+}
+
+void SweptCache::sweep_stale() {
+    if (!is_attached()) return;
+    SweptShared& shared = centrals_->shared();
+    const std::uint32_t generation = shared.generation();
+    for (unsigned i = 0; i < active_count_; ++i) {
+        AllocationRun& run = runs_[active_[i]];
+        if (run.span == nullptr) continue;
+        Span& span = *run.span;
+        count_allocations(run);
+        // relaxed, both: the owner is stopped, and nobody else sweeps a cached span
+        CAIRN_CHECK(span.sweep_generation.load(std::memory_order_relaxed) == generation + 1);
+        span.sweep_generation.store(generation - 1, std::memory_order_relaxed);
+        shared.spans->hooks().sweep(span, true);
+        // What is left of the run stays in use for the sweep, and is not handed out yet for the count.
+        span.alloc_count_before_cache =
+            static_cast<std::uint16_t>(span.alloc_count - rest_bytes(run) / run.slot_bytes);
+        shared.live_bytes.add(unused_bytes(span));
+        // release: as refill()
+        span.sweep_generation.store(generation + 3, std::memory_order_release);
     }
 }
 
-void SweptCache::prepare_for_sweep() {
+void SweptCache::mark_runs() {
     if (!is_attached()) return;
-    const std::uint32_t generation = centrals_->shared().generation();
-    const std::uint32_t flushed = flush_generation();
-    if (flushed == generation) return;
-    CAIRN_CHECK(flushed == generation - 2);  // a cache that slept through a cycle holds spans nobody swept
-    release_all();
-    // release: the spans were given back before
-    flush_generation_.store(generation, std::memory_order_release);
+    SweptShared& shared = centrals_->shared();
+    const pages::ObjectMap& objects = shared.spans->objects();
+    for (unsigned i = 0; i < active_count_; ++i) {
+        const AllocationRun& run = runs_[active_[i]];
+        if (run.cursor == run.limit) continue;
+        objects.mark_run(run.cursor, rest_bytes(run) / run.slot_bytes, run.slot_bytes);
+        shared.black_bytes.add(rest_bytes(run));
+    }
+    if (tiny_.base != 0 && objects.try_mark(tiny_.base)) shared.black_bytes.add(tiny_bytes);
 }
 
-void SweptCache::take_sample(void* object, std::size_t slot_bytes) {
+// A run is sampled as a whole: its slot at which the countdown passes zero stands for the distance.
+void SweptCache::take_samples(std::uintptr_t first, std::size_t slot_bytes) {
     until_sample_ = sampler_.next();
-    centrals_->shared().spans->hooks().sampled(object, slot_bytes);
+    centrals_->shared().spans->hooks().sampled(reinterpret_cast<void*>(first), slot_bytes);
 }
 
 void SweptCache::follow_sample_mean() {

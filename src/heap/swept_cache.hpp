@@ -1,24 +1,31 @@
-// Swept cache: one thread's spans of the kinds a collector frees, one a size class and kind; the tiny
+// Swept cache: one thread's runs of free slots of the kinds a collector frees, one a shape; the tiny
 // allocator.
 //
-// An allocation of at most 32 KiB climbs
+// An allocation climbs
 //   1  tiny (no pointers, below 16 bytes): a piece of the current 16-byte block, else a new block by 2;
-//   2  the next free slot of the current span, by its alloc_cache: no lock, no atomic read-modify-write;
-//   3  the next group of 64 slots of that span;
+//   2  the next slot of the shape's run: a pointer that goes up, no lock, no atomic read-modify-write;
+//   3  the next run of free slots of the current span (take_run), zeroed as a whole where slots must be;
 //   4  the central list: the full span is exchanged for one with a free slot (refill).
-// Then it is zeroed if asked and the span is dirty, published, and counted towards the next sample.
+//
+//   span   | used | used | free | free | free | used | free | free |
+//                        cursor ─▶        limit
+//
+// The allocated bits of a run are set when it is taken, and its marks too while the collector marks, so that
+// step 2 writes nothing but the cursor. The rest of a run that nobody was handed yet counts as in use: zeroed,
+// it keeps nothing alive. At the start of marking the collector marks the rest of every run (mark_runs), so a
+// thread may go on with its run through the whole cycle; nothing has to be flushed from outside, and a thread
+// may be stopped at any instruction of step 2.
+//
+// When a cycle ends the collector sweeps every cached span while the owners are stopped (sweep_stale), so a
+// thread never allocates from a span that is not swept.
 //
 // A tiny block lives while any piece of it does. What is requested decides the alignment of a piece: a
 // multiple of 8 gets 8, of 4 gets 4, of 2 gets 2. Of the old and the new block the one with more room stays
 // current.
 //
-// A class without a span points to a stand-in that is full, so that steps 2 and 3 need no test for it.
-//
-// The cache belongs to one generation of the collector: after a cycle prepare_for_sweep() must run before the
-// next allocation, because what the cached spans call free may be garbage that is not swept yet.
-//
-// Floor: heap. Everything is [owner] unless marked. Not for explicit spans: those have magazines
-// (thread_cache.hpp). Source: Go mcache.go, malloc.go (BSD-3)
+// Floor: heap. Everything is [owner] unless marked; the collector reads and changes it while the owner is
+// stopped outside of the slow paths. Not for explicit spans: those have magazines (thread_cache.hpp).
+// Source: Go mcache.go, malloc.go (BSD-3); bump in free runs: Immix (Blackburn & McKinley 2008).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -29,6 +36,7 @@
 #include "heap/central.hpp"
 #include "heap/object_kind.hpp"
 #include "heap/sampler.hpp"
+#include "heap/shape.hpp"
 #include "heap/size_class.hpp"
 #include "heap/span.hpp"
 
@@ -58,95 +66,100 @@ struct TinyBlock {
     }
 };
 
+// What is left of the current run of a shape. All zero: no run, no span.
+struct AllocationRun {
+    std::uintptr_t cursor;
+    std::uintptr_t limit;
+    std::uint32_t slot_bytes;  // 0 until the shape is first used
+    std::uint32_t is_listed;   // among the cache's active shapes
+    Span* span;                // nullptr: none
+
+    // Takes a slot; 0 when the run is empty.
+    [[nodiscard, gnu::always_inline]] std::uintptr_t try_take() {
+        const std::uintptr_t slot = cursor;
+        if (slot == limit) [[unlikely]] return 0;
+        cursor = slot + slot_bytes;
+        return slot;
+    }
+};
+
 class SweptCache {
 public:
-    constexpr SweptCache() {
-        for (Span*& span : spans_) span = &stand_in_;
-    }
+    constexpr SweptCache() = default;
 
     // Joins a heap; `local` (may be nullptr) is the thread's own pages, `seed` any number that differs
-    // between threads.
-    void attach(Centrals& centrals, LocalPages* local, std::uint64_t seed);
+    // between threads. False when the OS refuses the table of runs.
+    [[nodiscard]] bool attach(Centrals& centrals, LocalPages* local, std::uint64_t seed);
     [[nodiscard]] bool is_attached() const { return centrals_ != nullptr; }
 
     // Takes at least `bytes` (at most max_small_bytes; 0 counts as 1), aligned to 16 from 16 bytes up, zeroed
-    // if `zero` or if the kind is typed, whose every word the collector believes. nullptr when the OS
-    // refuses.
-    [[nodiscard]] void* allocate(std::size_t bytes, ObjectKind kind, bool zero) {
+    // if asked and always for kinds that are scanned. nullptr when the OS refuses.
+    [[nodiscard]] void* allocate(std::size_t bytes, ObjectKind kind, bool is_zeroed) {
         CAIRN_ASSERT(bytes <= max_small_bytes && is_swept(kind));
         bytes += bytes == 0;
         if (kind == ObjectKind::noscan && bytes < tiny_bytes) return allocate_tiny(bytes);
-        return allocate_slot(malloc_class_of(bytes), kind, zero);
-    }
-
-    // The same for a class already chosen, as by a type whose size and alignment are known when it is
-    // compiled.
-    [[nodiscard]] void* allocate_slot(unsigned size_class, ObjectKind kind, bool zero) {
-        CAIRN_ASSERT(size_class != 0 && is_current());
-        Span* span = spans_[index_of(size_class, kind)];
-        std::uintptr_t slot = span->take_next_fast();
-        if (slot == 0) [[unlikely]] {
-            slot = take_next_slow(size_class, kind);
-            if (slot == 0) return nullptr;
-            span = spans_[index_of(size_class, kind)];
-        }
-        void* object = reinterpret_cast<void*>(slot);
-        if ((zero || kind == ObjectKind::typed) && span->needs_zero)
-            __builtin_memset(object, 0, span->slot_bytes);
-        // release: the slot's contents come before any store of its address; a collector pairs with its
-        // acquire load
-        std::atomic_thread_fence(std::memory_order_release);
-        until_sample_ -= static_cast<std::int64_t>(span->slot_bytes);
-        if (until_sample_ < 0) [[unlikely]]
-            take_sample(object, span->slot_bytes);
+        void* object = allocate_shape(shape_of_class(swept_class_of(bytes), kind));
+        if (is_zeroed && kind == ObjectKind::noscan && object != nullptr) __builtin_memset(object, 0, bytes);
         return object;
     }
+
+    // Takes a slot of a shape: zero but for noscan shapes. nullptr when the OS refuses.
+    [[nodiscard, gnu::always_inline]] void* allocate_shape(unsigned shape) {
+        const std::uintptr_t slot = runs_[shape].try_take();
+        if (slot == 0) [[unlikely]] return allocate_slow(shape);
+        return reinterpret_cast<void*>(slot);
+    }
+    // Steps 3 and 4.
+    [[nodiscard]] void* allocate_slow(unsigned shape);
 
     // Gives every span back and forgets the tiny block: at the end of a thread, and before statistics that
     // must be exact.
     void release_all();
-    // After a cycle, before the next allocation: the same, and joins the heap's generation.
-    void prepare_for_sweep();
-    // The generation of the last prepare_for_sweep(); the collector checks that all caches have the heap's.
-    [[nodiscard]] std::uint32_t flush_generation() const {
-        return flush_generation_.load(std::memory_order_acquire);  // acquire: pairs with prepare_for_sweep()
-    }
+
+    // The collector, owner stopped, after the generation grew: sweeps the cached spans, which stay cached.
+    void sweep_stale();
+    // The collector, owner stopped, at the start of marking: marks what is left of each run, and the tiny
+    // block.
+    void mark_runs();
 
     // Adds what was allocated since the last time to the heap's counters, keeping the spans.
     void flush_counts();
 
-    // The current tiny block, 0 when there is none: a root while it is current.
-    [[nodiscard]] std::uintptr_t tiny_block() const { return tiny_.base; }
-    // The current span, nullptr when there is none.
-    [[nodiscard]] const Span* current(unsigned size_class, ObjectKind kind) const {
-        const Span* span = spans_[index_of(size_class, kind)];
-        return span == &stand_in_ ? nullptr : span;
+    // Bytes of spans that were cached since the last call: what the thread may use before its next refill.
+    [[nodiscard]] std::size_t take_cached_bytes() {
+        const std::size_t bytes = cached_bytes_;
+        cached_bytes_ = 0;
+        return bytes;
     }
+
+    // The current tiny block, 0 when there is none.
+    [[nodiscard]] std::uintptr_t tiny_block() const { return tiny_.base; }
+    // The current span of a shape, nullptr when there is none.
+    [[nodiscard]] const Span* current(unsigned shape) const { return runs_[shape].span; }
+    // For front ends that inline step 2.
+    [[nodiscard]] AllocationRun* runs() const { return runs_; }
+    [[nodiscard]] Centrals& centrals() const { return *centrals_; }
 
 private:
-    static constexpr std::size_t index_of(unsigned size_class, ObjectKind kind) {
-        return swept_index(kind) * size_class_count + size_class;
-    }
-    [[nodiscard]] bool is_current() const { return flush_generation() == centrals_->shared().generation(); }
-
     [[nodiscard]] void* allocate_tiny(std::size_t bytes);
-    [[nodiscard]] std::uintptr_t take_next_slow(unsigned size_class, ObjectKind kind);
-    [[nodiscard]] Span* refill(unsigned size_class, ObjectKind kind);
-    void take_sample(void* object, std::size_t slot_bytes);
+    [[nodiscard]] bool take_run(AllocationRun& run);
+    [[nodiscard]] bool refill(AllocationRun& run, unsigned shape);
+    void activate(AllocationRun& run, unsigned shape);
+    void count_allocations(const AllocationRun& run);
+    void take_samples(std::uintptr_t first, std::size_t bytes);
     void follow_sample_mean();
-    void count_allocations(Span& span);
     void count_tiny_objects();
 
-    static constinit Span stand_in_;  // [fixed] full, never written
-
-    Span* spans_[swept_kind_count * size_class_count];
+    AllocationRun* runs_ = nullptr;          // [fixed] max_shapes
+    ShapeId* active_ = nullptr;              // shapes whose runs were ever used
+    unsigned active_count_ = 0;
+    std::size_t cached_bytes_ = 0;
     std::int64_t until_sample_ = INT64_MAX;  // bytes; below zero: sample
     TinyBlock tiny_;
     Centrals* centrals_ = nullptr;  // [fixed]
     LocalPages* local_ = nullptr;   // [fixed]
     Sampler sampler_;
-    std::uint64_t tiny_objects_ = 0;                  // since the last flush of counts
-    std::atomic<std::uint32_t> flush_generation_{0};  // [atomic] written by the owner
+    std::uint64_t tiny_objects_ = 0;  // since the last flush of counts
 };
 
 }  // namespace cairn::heap

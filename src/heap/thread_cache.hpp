@@ -40,7 +40,6 @@
 namespace cairn::heap {
 
 class Heap;
-class SweptCache;
 
 struct Bin {
     void** top = nullptr;
@@ -92,8 +91,6 @@ public:
     std::uint64_t large_allocations = 0;
     std::uint64_t large_frees = 0;
     std::uint64_t large_bytes = 0;       // allocated so far, in whole pages
-    // made at the thread's first allocation of a kind the collector frees
-    SweptCache* swept = nullptr;
     base::ListLink<ThreadCache> link;    // [lock] the heap's list of caches
 
     // Takes a slot, or nullptr when the magazine is empty or an event is due: then Heap::allocate_slow().

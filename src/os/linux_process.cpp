@@ -19,6 +19,7 @@
 #include "os/linux_syscalls.hpp"
 #include "os/memory.hpp"
 #include "os/process.hpp"
+#include "os/threads.hpp"
 
 extern "C" char** environ;
 
@@ -122,38 +123,6 @@ constexpr std::uint64_t scramble(std::uint64_t word) {
     return word ^ (word >> 31);
 }
 
-// The mapping that contains `address`, by /proc/self/maps; empty when there is none.
-StackBounds mapping_of(std::uintptr_t address) {
-    raw::ProcFile maps("/proc/self/maps");
-    char line[128];
-    while (maps.next_line(line, sizeof line)) {
-        const char* at = line;
-        const std::uintptr_t low = raw::parse_number(at, 16);
-        if (*at++ != '-') continue;
-        const std::uintptr_t high = raw::parse_number(at, 16);
-        if (address >= low && address < high) return {low, high};
-    }
-    return {0, 0};
-}
-
-struct AlternateStack {
-    std::uintptr_t low;
-    std::int32_t flags;
-    std::size_t bytes;
-};
-constexpr std::int32_t on_alternate_stack = 1;
-
-// What a thread runs on outside of its signal handlers. libc puts a thread's own record at the top of its
-// stack, and the kernel puts 16 random bytes at the top of the first one.
-StackBounds own_stack(std::uintptr_t inside) {
-    const auto record = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
-    if (inside == 0) inside = thread_id() == process_id() ? getauxval(AT_RANDOM) : record;
-    StackBounds bounds = mapping_of(inside);
-    // The kernel merges neighbouring mappings of one kind: nothing above the record is stack.
-    if (record > inside && record < bounds.high) bounds.high = record;
-    return bounds;
-}
-
 // Environment as the kernel passed it, for calls that come before libc set `environ`.
 constexpr std::size_t environment_capacity = std::size_t{64} << 10;
 constinit char environment_copy[environment_capacity];      // [owner] who brought the state below to 1
@@ -216,23 +185,18 @@ void yield_cpu() { (void)raw::call(Call::sched_yield); }
 
 bool is_on_current_stack(std::uintptr_t address) {
     const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-    AlternateStack alternate{};
-    (void)raw::call(Call::sigaltstack, nullptr, &alternate);
-    StackBounds bounds;
-    if ((alternate.flags & on_alternate_stack) != 0 && here - alternate.low < alternate.bytes) {
-        // In a signal handler: its stack may lie anywhere, so the mapping around it says nothing.
-        if (address - alternate.low < alternate.bytes) return true;
-        bounds = own_stack(0);
-    } else {
-        bounds = own_stack(here);
-    }
-    return address >= bounds.low && address < bounds.high;
+    const MemoryRange own = current_stack();
+    if (own.contains(address)) return true;
+    // In a signal handler on a stack of its own, which may lie anywhere: the mapping around it says nothing.
+    if (const MemoryRange alternate = alternate_stack(); alternate.contains(here))
+        return alternate.contains(address);
+    return !own.contains(here) && mapping_of(here).contains(address);
 }
 
 bool is_block_of_break(std::uintptr_t address) {
     if (address % 16 != 0) return false;
     const auto end = static_cast<std::uintptr_t>(raw::call(Call::brk, 0));
-    const StackBounds mapping = mapping_of(address);
+    const MemoryRange mapping = mapping_of(address);
     const std::uintptr_t low = mapping.low + 16;
     if (address < low || address >= end || mapping.high < end || mapping.high - end >= page_bytes())
         return false;

@@ -22,10 +22,17 @@ void sleep_ns(std::uint64_t ns);
 // Gives the rest of the time slice away.
 void yield_cpu();
 
-struct StackBounds {
-    std::uintptr_t low;
-    std::uintptr_t high;
+struct MemoryRange {
+    std::uintptr_t low = 0;
+    std::uintptr_t high = 0;
+
+    [[nodiscard]] constexpr bool contains(std::uintptr_t address) const {
+        return address >= low && address < high;
+    }
+    [[nodiscard]] constexpr std::size_t bytes() const { return is_empty() ? 0 : high - low; }
+    [[nodiscard]] constexpr bool is_empty() const { return high <= low; }
 };
+
 // True when `address` lies in the stack that the caller runs on. Cost: reads /proc on the error path only.
 [[nodiscard]] bool is_on_current_stack(std::uintptr_t address);
 

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 
 namespace cairn::trace {
 
@@ -30,9 +31,14 @@ std::uint64_t address_less_offset(const std::string& file, std::uint64_t offset)
 
 }  // namespace
 
-void CallSites::read_maps() {
-    maps_.clear();
-    std::ifstream in("/proc/" + std::to_string(pid_) + "/maps");
+CallSites::CallSites(std::uint32_t pid, const std::string& maps, Writer& writer)
+    : pid_(pid), writer_(writer) {
+    std::istringstream in(maps);
+    read_maps(in);
+}
+
+// Adds what is new; what is gone stays, for calls that came from there.
+void CallSites::read_maps(std::istream& in) {
     for (std::string line; std::getline(in, line);) {
         unsigned long long start = 0, end = 0, offset = 0;
         int name = 0;
@@ -42,7 +48,7 @@ void CallSites::read_maps() {
         if (rights[2] != 'x' || name == 0 || static_cast<std::size_t>(name) >= line.size()) continue;
         std::string file = line.substr(static_cast<std::size_t>(name));
         const std::uint64_t shift = start - offset - (file[0] == '/' ? address_less_offset(file, offset) : 0);
-        maps_.push_back({start, end, shift, std::move(file)});
+        if (mapping_of(start) == nullptr) maps_.push_back({start, end, shift, std::move(file)});
     }
 }
 
@@ -57,7 +63,8 @@ std::uint32_t CallSites::look_up(std::uint64_t address) {
     const Mapping* mapping = mapping_of(address);
     // code that was made while running is in no file: after some of it, do not look again each time
     if (mapping == nullptr && (misses_ < 64 || misses_ % 64 == 0)) {
-        read_maps();
+        std::ifstream in("/proc/" + std::to_string(pid_) + "/maps");
+        read_maps(in);
         mapping = mapping_of(address);
     }
     misses_ += mapping == nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,7 +15,8 @@ namespace cairn::trace {
 
 class CallSites {
 public:
-    CallSites(std::uint32_t pid, Writer& writer) : pid_(pid), writer_(writer) {}
+    // `maps`: /proc/PID/maps as it was at the beginning.
+    CallSites(std::uint32_t pid, const std::string& maps, Writer& writer);
 
     // The number of the site that holds `address`; made known to the writer when it is new. 0 for 0.
     std::uint32_t number_of(std::uint64_t address) {
@@ -38,7 +40,7 @@ private:
 
     std::uint32_t look_up(std::uint64_t address);
     [[nodiscard]] const Mapping* mapping_of(std::uint64_t address) const;
-    void read_maps();
+    void read_maps(std::istream& in);
 
     std::uint32_t pid_;
     Writer& writer_;

@@ -51,6 +51,14 @@ std::vector<std::string> words_of(const record::ProcessHead& head) {
     return words;
 }
 
+// Up to the first 0: the file is longer than its text.
+std::string read_whole(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::string text;
+    std::getline(in, text, '\0');
+    return text;
+}
+
 // State and start time of a process: two processes of one number differ in the latter.
 struct About {
     char state = 0;
@@ -107,6 +115,8 @@ bool ProcessStream::map(const std::string& file) {
         head_ = nullptr;
         return false;
     }
+    maps_ = read_whole(file + ".maps");
+    unlink((file + ".maps").c_str());
     unlink(file.c_str());  // both have it; nothing is left behind whoever dies
     return true;
 }
@@ -128,7 +138,7 @@ bool ProcessStream::begin(const std::string& trace, bool with_sites) {
                                                             i * record::ring_bytes);
     }
     writer_ = std::make_unique<Writer>();
-    if (with_sites) sites_.emplace(pid(), *writer_);
+    if (with_sites) sites_.emplace(pid(), maps_, *writer_);
     return writer_->open(trace, header);
 }
 

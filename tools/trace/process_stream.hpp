@@ -97,6 +97,7 @@ private:
     std::string trace_;
     std::string name_;
     std::string start_time_;
+    std::string maps_;
     std::unique_ptr<Writer> writer_;
     std::optional<CallSites> sites_;
     ObjectTable objects_;

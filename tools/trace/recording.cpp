@@ -40,9 +40,14 @@ std::uint64_t room_in(const std::string& folder) {
 
 Recording::~Recording() {
     if (thread_.joinable()) stop(-1);
+    remove_folder();
     if (control_ != nullptr) munmap(control_, record::control_bytes);
+}
+
+void Recording::remove_folder() {
     std::error_code ignored;
     if (!folder_.empty()) fs::remove_all(folder_, ignored);
+    folder_.clear();
 }
 
 // In memory where there is room: what lies on a disk is written there, however short it lives.
@@ -80,6 +85,7 @@ bool Recording::prepare(const std::string& file, bool with_sites) {
         return false;
     }
     control_ = static_cast<record::Control*>(start);
+    control_->wants_sites = with_sites;
     control_->recorder = static_cast<std::uint32_t>(getpid());
     const std::uint64_t rings = room_in(folder_) / 2 / record::ring_bytes;
     control_->rings = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rings, 1, record::ring_limit));
@@ -111,7 +117,7 @@ void Recording::welcome() {
     arrivals_ = arrivals;
     std::error_code failure;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder_, failure)) {
-        if (entry.path().filename() == "control") continue;
+        if (entry.path().filename() == "control" || entry.path().extension() == ".maps") continue;
         auto stream = std::make_unique<ProcessStream>();
         if (!stream->map(entry.path())) continue;
         if (main_pid_ == 0) main_pid_ = stream->pid();
@@ -182,6 +188,7 @@ void Recording::stop(int status) {
     const auto own = std::find_if(results_.begin(), results_.end(),
                                   [&](const Result& result) { return result.trace == file_; });
     if (own != results_.end()) std::rotate(results_.begin(), own, own + 1);
+    remove_folder();  // now: we may end as the program did, by a signal
 }
 
 }  // namespace cairn::trace

@@ -54,6 +54,7 @@ private:
     void finish(std::unique_ptr<ProcessStream>& stream, int status, const std::string& note);
     [[nodiscard]] std::string name_for(std::uint32_t pid);
     [[nodiscard]] bool make_folder();
+    void remove_folder();
 
     std::string file_;
     bool with_sites_ = false;

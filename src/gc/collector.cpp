@@ -1,0 +1,406 @@
+// Start, threads, allocation, settings: what the program calls.
+// SPDX-License-Identifier: MIT
+#include "gc/collector.hpp"
+
+#include <cstring>
+#include <new>
+
+#include "os/process.hpp"
+#include "os/threads.hpp"
+
+namespace cairn::gc {
+
+using base::Guard;
+
+namespace {
+
+// A large object is zeroed in pieces of this size, so that a stop need not wait for a gigabyte.
+constexpr std::size_t zeroed_piece_bytes = std::size_t{256} << 10;
+
+// Spans swept at most for pages of a new one, so that nobody waits long.
+constexpr unsigned reclaim_budget = 32;
+
+// Bits of request_.
+constexpr std::uint32_t cycle_wanted = 1;
+constexpr std::uint32_t cycle_forced = 2;
+
+}  // namespace
+
+bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
+                      const CollectorEnvironment& environment) {
+    heap_ = &heap;
+    environment_ = &environment;
+    settings_ = settings;
+    heap::SpanAlloc& spans = heap.spans();
+    if (!heap.swept().start(spans)) return false;
+    pool_.initialize(spans.metadata());
+    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    if (!world_.initialize()) return false;
+    roots_.initialize(spans.metadata());
+    finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
+    sweeper_.initialize(
+        heap.swept(),
+        [](void* self, heap::Span& span) { static_cast<Collector*>(self)->finalizer_.sweep(span); }, this,
+        settings.poisons);
+    Guard guard(lock_);
+    const std::uint64_t now_ns = os::monotonic_ns();
+    pacer_.configure({settings.gc_percent, settings.memory_limit}, now_ns);
+    limiter_.set_cpus(os::cpu_count(), now_ns);
+    commit_pace(true);
+    return true;
+}
+
+// ---- threads
+
+Mutator* Collector::attach() {
+    Mutator* mutator = nullptr;
+    {
+        Guard guard(lock_);
+        mutator = spare_mutators_.pop_front();
+        if (mutator == nullptr) {
+            pages::Metadata& metadata = heap_->spans().metadata();
+            void* memory = metadata.allocate(sizeof(Mutator), base::cache_line_bytes);
+            if (memory == nullptr) return nullptr;
+            mutator = new (memory) Mutator;
+        }
+    }
+    // Numbers that differ between threads are enough.
+    const auto seed = reinterpret_cast<std::uintptr_t>(mutator) ^ os::monotonic_ns();
+    if (!mutator->cache.attach(heap_->swept().centrals(), &mutator->local, seed)) {
+        Guard guard(lock_);
+        spare_mutators_.push_front(mutator);
+        return nullptr;
+    }
+    mutator->assist_balance = 0;
+    mutator->barrier.count = 0;
+    world_.attach(mutator->thread);
+    threads_.add(1);
+    return mutator;
+}
+
+void Collector::detach(Mutator& mutator) {
+    {
+        InRuntime inside(mutator);
+        mutator.cache.release_all();
+        hand_over(mutator.barrier);
+        heap_->spans().flush(mutator.local);
+    }
+    world_.detach(mutator.thread);
+    threads_.subtract(1);
+    Guard guard(lock_);
+    spare_mutators_.push_front(&mutator);
+}
+
+// ---- allocation
+
+void Collector::reclaim(std::size_t bytes, std::size_t pages) {
+    if (sweeper_.is_done()) return;
+    if (bytes != 0) sweeper_.pay_debt(bytes);
+    if (pages != 0) (void)sweeper_.reclaim(pages, reclaim_budget);
+}
+
+// What was just taken counts: towards the next cycle, or as debt to the one that marks.
+void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
+    const std::uint64_t live = heap_->swept().shared().live_bytes.value();
+    if (is_marking()) {
+        mutator.assist_balance -= static_cast<std::int64_t>(bytes);
+        if (mutator.assist_balance < 0) assist(mutator);
+    } else {
+        if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
+        if (!ensure_thread()) return collect_inline(mutator);
+        request(cycle_wanted);
+    }
+    // relaxed: a threshold alone
+    if (live > throttle_at_.load(std::memory_order_relaxed)) throttle(mutator);
+}
+
+// Without a thread of ours the one who allocates runs the cycle, with the world stopped. Inside the runtime.
+void Collector::collect_inline(Mutator& mutator) {
+    if (is_busy_.exchange(1, std::memory_order_acquire) != 0) return;  // acquire: after the one before
+    if (run_cycle(true, &mutator)) finish_cycle();
+    end_turn();
+}
+
+// The mutator outran the collector, which waits for a CPU: it gets ours for a while.
+void Collector::throttle(Mutator& mutator) {
+    constexpr std::uint64_t patience_ns = 2'000'000;
+    const std::uint32_t phase = phases_.load(std::memory_order_relaxed);  // relaxed: a hint
+    World::enter_blocking(mutator.thread);
+    os::wait_for(phases_, phase, patience_ns);
+    World::leave_blocking(mutator.thread);
+}
+
+void* Collector::allocate_small(Mutator& mutator, unsigned shape) {
+    for (int attempt = 0;; ++attempt) {
+        {
+            InRuntime inside(mutator);
+            void* object = mutator.cache.allocate_slow(shape);
+            if (const std::size_t bytes = mutator.cache.take_cached_bytes()) after_allocation(mutator, bytes);
+            if (object != nullptr || attempt == 1) return object;
+        }
+        collect(mutator);
+    }
+}
+
+// Outside of the runtime between two pieces, so that a stop comes through.
+void Collector::zero_in_pieces(Mutator& mutator, heap::Span& span) {
+    for (std::uintptr_t at = span.base; at < span.end(); at += zeroed_piece_bytes) {
+        InRuntime inside(mutator);
+        const std::size_t bytes = span.end() - at < zeroed_piece_bytes ? span.end() - at : zeroed_piece_bytes;
+        std::memset(reinterpret_cast<void*>(at), 0, bytes);
+    }
+}
+
+void* Collector::allocate_large(Mutator& mutator, std::size_t bytes, std::size_t alignment,
+                                heap::ShapeId shape, bool is_zeroed) {
+    if (bytes > heap::max_request_bytes) return nullptr;
+    heap::Span* span = nullptr;
+    for (int attempt = 0; span == nullptr; ++attempt) {
+        {
+            InRuntime inside(mutator);
+            span = heap_->swept().make_large(bytes, alignment, shape, &mutator.local);
+        }
+        if (span == nullptr && attempt == 1) return nullptr;
+        if (span == nullptr) collect(mutator);
+    }
+    if ((is_zeroed || !heap::is_unzeroed_shape(shape)) && span->needs_zero) zero_in_pieces(mutator, *span);
+    InRuntime inside(mutator);
+    void* object = heap_->swept().publish_large(span);
+    after_allocation(mutator, span->bytes());
+    return object;
+}
+
+void Collector::free(Mutator& mutator, void* object) {
+    InRuntime inside(mutator);
+    const CollectedObject found = find(object);
+    if (!found) return;
+    finalizer_.forget_object(reinterpret_cast<void*>(found.start));
+    // While marking nothing is freed; a small slot waits for its span's sweep, but holds nothing any more.
+    heap::Span& span = *found.span;
+    if (is_marking()) return;
+    ensure_swept(span, heap_->spans());
+    if (!space_.objects->is_allocated(found.start)) return;
+    if (!span.is_large()) {
+        if (heap::may_hold_pointers(span.kind))
+            std::memset(reinterpret_cast<void*>(found.start), 0, span.slot_bytes);
+        return;
+    }
+    heap::SweptShared& shared = heap_->swept().shared();
+    std::uint32_t swept = shared.generation();
+    // acq_rel: as try_acquire_for_sweep(), against another free of the same object; relaxed: then it is that's
+    if (!span.sweep_generation.compare_exchange_strong(swept, swept - 1, std::memory_order_acq_rel,
+                                                       std::memory_order_relaxed))
+        return;
+    space_.objects->clear_run(span.base, 1, pages::granule_bytes);
+    span.alloc_count = 0;
+    shared.live_bytes.subtract(span.bytes());
+    heap_->spans().free(&span);
+}
+
+CollectedObject Collector::find(const void* address) const {
+    return object_at(heap_->spans(), *space_.objects, reinterpret_cast<std::uintptr_t>(address));
+}
+
+// ---- cycles and settings
+
+void Collector::request(std::uint32_t wanted) {
+    // relaxed: a hint; who finds it set has been heard
+    if ((request_.load(std::memory_order_relaxed) & wanted) == wanted) return;
+    request_.fetch_or(wanted, std::memory_order_release);  // release: what led to it is seen by the thread
+    base::os_wake(request_, false);
+}
+
+void Collector::collect(Mutator& mutator) {
+    // The next cycle to begin is the first whose marking comes after this call.
+    const std::uint32_t target = started_.load(std::memory_order_acquire) + 1;  // acquire: see begin_marking()
+    if (!ensure_thread()) {
+        InRuntime inside(mutator);
+        collect_inline(mutator);
+        return;
+    }
+    request(cycle_wanted | cycle_forced);
+    World::enter_blocking(mutator.thread);
+    for (;;) {
+        const std::uint32_t done = completed_.load(std::memory_order_acquire);  // acquire: the cycle's effects
+        if (static_cast<std::int32_t>(done - target) >= 0) break;
+        base::os_wait(completed_, done);
+    }
+    World::leave_blocking(mutator.thread);
+}
+
+int Collector::set_gc_percent(int percent) {
+    Guard guard(lock_);
+    const int before = settings_.gc_percent;
+    settings_.gc_percent = percent < 0 ? -1 : percent;
+    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    if (!is_marking()) commit_pace(sweeper_.is_done());
+    return before;
+}
+
+std::uint64_t Collector::set_memory_limit(std::uint64_t bytes) {
+    Guard guard(lock_);
+    const std::uint64_t before = settings_.memory_limit;
+    settings_.memory_limit = bytes;
+    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    if (!is_marking()) commit_pace(sweeper_.is_done());
+    return before;
+}
+
+Mode Collector::set_mode(Mode mode) {
+    Guard guard(lock_);
+    const Mode before = settings_.mode;
+    settings_.mode = mode;
+    if (!is_marking()) commit_pace(sweeper_.is_done());
+    return before;
+}
+
+CollectorStats Collector::stats() {
+    heap::SweptShared& shared = heap_->swept().shared();
+    CollectorStats all;
+    all.cycles = completed_.load(std::memory_order_relaxed);  // relaxed: a statistic
+    all.live_bytes = shared.live_bytes.value();
+    all.assist_ns = assist_ns_.value();
+    all.worker_ns = worker_ns_.value();
+    all.dirty_pages = dirty_pages_.value();
+    all.barrier_flushes = barrier_flushes_.value();
+    all.allocated_bytes = shared.allocated_bytes.value();
+    for (const base::Counter& objects : shared.objects) all.allocated_objects += objects.value();
+    all.freed_bytes = sweeper_.freed_bytes();
+    all.freed_objects = sweeper_.freed_objects();
+    all.threads = threads_.value();
+    Guard guard(lock_);
+    all.forced_cycles = forced_cycles_;
+    all.stops = stop_times_;
+    all.marked_bytes = last_.marked;
+    all.marked_objects = last_.marked_objects;
+    all.scanned_bytes = last_.scanned_bytes;
+    all.mark_ns = last_.mark_ns;
+    all.goal_bytes = pacer_.goal();
+    all.trigger_bytes = pacer_.trigger();
+    all.gc_percent = settings_.gc_percent;
+    all.memory_limit = settings_.memory_limit;
+    all.mode = settings_.mode;
+    return all;
+}
+
+// ---- the collector's thread
+
+bool Collector::ensure_thread() {
+    // relaxed: a hint
+    if (worker_.load(std::memory_order_relaxed) == Worker::running) return true;
+    Worker none = Worker::none;
+    // acq_rel: one starts it; relaxed: another does
+    if (!worker_.compare_exchange_strong(none, Worker::running, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed))
+        return true;
+    if (os::spawn_thread(&Collector::thread_entry, this, "cairn-gc")) return true;
+    worker_.store(Worker::none, std::memory_order_release);  // release: the next may try
+    return false;
+}
+
+void Collector::thread_entry(void* self) { static_cast<Collector*>(self)->run_thread(); }
+
+void Collector::run_thread() {
+    constexpr std::uint64_t nap_ns = 1'000'000'000;
+    constexpr std::uint64_t retry_ns = 10'000'000;
+    for (;;) {
+        const std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);  // acquire: see request()
+        bool is_forced = (wanted & cycle_forced) != 0;
+        if (wanted == 0) {
+            std::uint64_t forced_at = 0;
+            {
+                Guard guard(lock_);
+                forced_at = pacer_.next_forced_at();
+            }
+            if (os::monotonic_ns() < forced_at) {
+                os::wait_for(request_, 0, nap_ns);
+                continue;
+            }
+            is_forced = true;
+        }
+        take_turn();
+        const bool is_done = run_cycle(is_forced, nullptr);
+        if (is_done) finish_cycle();
+        end_turn();
+        if (is_done) continue;
+        os::sleep_ns(retry_ns);
+        request(wanted | cycle_wanted);
+    }
+}
+
+// Sweeps all, and says so.
+void Collector::finish_cycle() {
+    finish_sweep();
+    {
+        Guard guard(lock_);
+        commit_pace(true);
+    }
+    // release: the cycle's effects, to collect()
+    completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_release);
+    base::os_wake(completed_, true);
+    finalizer_.runner().wake();
+}
+
+// ---- fork
+
+// No cycle runs, nobody is inside our code, nobody attaches: until after_fork_*().
+void Collector::before_fork(Mutator* self) {
+    if (self != nullptr) World::enter_blocking(self->thread);
+    take_turn();
+    if (self != nullptr) World::leave_blocking(self->thread);
+    fork_gate.close(self == nullptr ? nullptr : &self->thread);
+    // A thread that cannot be stopped may be inside: the child then risks what any fork risks.
+    if (world_.stop_all(self == nullptr ? nullptr : &self->thread)) world_.resume_all();
+    lock_.lock();
+    finalizer_.lock_for_fork();
+    roots_.lock();
+}
+
+void Collector::after_fork_parent() {
+    roots_.unlock();
+    finalizer_.unlock_after_fork();
+    lock_.unlock();
+    fork_gate.open();
+    end_turn();
+}
+
+void Collector::after_fork_child(Mutator* survivor) {
+    roots_.reset_locks_after_fork();
+    finalizer_.reset_in_child();
+    lock_.reset_after_fork();
+    grey_lock_.reset_after_fork();
+    pool_.reset_lock_after_fork();
+    heap_->swept().reset_locks_after_fork();
+    sweeper_.reset_after_fork();
+    crew_.reset_in_child();
+    watch_.after_fork_child();
+    // relaxed, all: the child has one thread
+    worker_.store(Worker::none, std::memory_order_relaxed);
+    assisting_.store(0, std::memory_order_relaxed);
+    request_.store(0, std::memory_order_relaxed);
+    // What the threads that are not here had cached goes home.
+    world_.for_each([&](ThreadRecord& thread) {
+        Mutator& other = Mutator::of(thread);
+        if (&other == survivor) return;
+        other.cache.release_all();
+        heap_->spans().flush(other.local);
+        spare_mutators_.push_front(&other);
+        threads_.subtract(1);
+    });
+    world_.reset_in_child(survivor == nullptr ? nullptr : &survivor->thread);
+    fork_gate.open();
+    end_turn();
+}
+
+// One at a time runs a cycle, or forks.
+void Collector::take_turn() {
+    while (is_busy_.exchange(1, std::memory_order_acquire) != 0)  // acquire: after the one before
+        base::os_wait(is_busy_, 1);
+}
+
+void Collector::end_turn() {
+    is_busy_.store(0, std::memory_order_release);  // release: to the next
+    base::os_wake(is_busy_, false);
+}
+
+}  // namespace cairn::gc

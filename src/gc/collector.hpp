@@ -1,0 +1,249 @@
+// Collector: the whole of it, from an allocation that starts a cycle to the last span swept.
+//
+// A cycle, moved on by the collector's thread (cycle.cpp):
+//   1  sweep what is left of the last cycle; have the kernel watch conservative spans, if there are any
+//   2  STOP 1: mark what is left of cached runs; allocate black, barrier on; scan stacks and registers
+//   3  beside the program: roots, then drain; assists in proportion to what is allocated; dirty pages ahead
+//   4  STOP 2: barrier buffers, stacks, registers, handles, ranges, dirty pages once more; drain what that
+//      gave. Too much for a stop: resume, and go on at 3
+//   5  still stopped: white, barrier off, generation + 2, sweep the spans in caches
+//   6  beside the program: sweep
+//
+// Why a thread's stack is scanned in both stops. The barrier is two instructions of the program, a test of
+// the flag and then a store, and a signal stops a thread between them as well. Such a store is pending at
+// stop 1. Its new value is in a register or on the stack then, and is marked. Its old value is lost to the
+// barrier: whoever loaded it before the store has it on a stack, where stop 2 finds it, or stored it
+// somewhere, which shaded it. The model in tests/litmus explores every order of these steps.
+//
+// Modes: concurrent, as above. stw: steps 2 to 5 in one stop, all CPUs marking; also what a concurrent cycle
+// falls back to when there are conservative spans and the kernel does not tell what is written.
+//
+// Floor: gc. Locks: cycle_lock_ for settings and the pacer; the world's list lock during stops.
+// Source: Go mgc.go (BSD-3); differs in stacks, in the two scans and in runs instead of flushed caches.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/lock.hpp"
+#include "base/telemetry.hpp"
+#include "gc/conservative_watch.hpp"
+#include "gc/cpu_limiter.hpp"
+#include "gc/crew.hpp"
+#include "gc/finalize.hpp"
+#include "gc/marker.hpp"
+#include "gc/mode.hpp"
+#include "gc/mutator.hpp"
+#include "gc/pacer.hpp"
+#include "gc/roots.hpp"
+#include "gc/stop_times.hpp"
+#include "gc/sweeper.hpp"
+#include "gc/work_pool.hpp"
+#include "gc/world.hpp"
+#include "heap/heap.hpp"
+
+namespace cairn::gc {
+
+struct CollectorSettings {
+    std::int32_t gc_percent = 100;
+    std::uint64_t memory_limit = UINT64_MAX;
+    Mode mode = Mode::concurrent;
+    bool traces = false;    // a line a cycle
+    bool verifies = false;  // mark again with the world stopped, walk the heap
+    bool poisons = false;   // fill freed objects
+};
+
+// What one cycle did; for the trace, and summed for the statistics.
+struct CycleReport {
+    std::uint64_t number = 0;
+    bool is_forced = false;
+    bool is_stw = false;
+    unsigned rounds = 0;                    // stops 2 that were given up
+    std::uint64_t start_ns = 0;
+    std::uint64_t stop1_ns = 0, mark_ns = 0, stop2_ns = 0;  // stop2: the last
+    const char* why_stw = "";               // why it was not concurrent
+    std::uint64_t worker_cpu_ns = 0, assist_ns = 0;
+    std::uint64_t live_at_start = 0, live_at_end = 0, marked = 0, goal = 0;
+    std::uint64_t stack_bytes = 0, root_bytes = 0, dirty_pages = 0;
+    std::uint64_t marked_objects = 0, scanned_bytes = 0;
+    unsigned threads = 0;
+};
+
+struct CollectorStats {
+    std::uint64_t cycles = 0, forced_cycles = 0;
+    StopTimes stops;
+    std::uint64_t marked_bytes = 0, goal_bytes = 0, trigger_bytes = 0, live_bytes = 0;
+    std::uint64_t assist_ns = 0, worker_ns = 0, dirty_pages = 0, barrier_flushes = 0;
+    std::uint64_t marked_objects = 0, scanned_bytes = 0, mark_ns = 0;  // of the last cycle
+    std::uint64_t allocated_bytes = 0, allocated_objects = 0, freed_bytes = 0, freed_objects = 0;
+    std::int32_t gc_percent = 0;
+    std::uint64_t memory_limit = 0;
+    Mode mode = Mode::off;
+    std::uint64_t threads = 0;
+};
+
+// What the collector is given from above.
+struct CollectorEnvironment {
+    // Written while the world is stopped; the program's inline barrier reads it.
+    volatile unsigned char* barrier_flag = nullptr;
+    MarkPhase phase;          // asks the collector; for finalizers and weak handles
+    RunnerEnvironment runner;
+};
+
+class Collector {
+public:
+    constexpr Collector() = default;
+
+    // False when the OS refuses the tables. `environment` outlives this.
+    [[nodiscard]] bool start(heap::Heap& heap, const CollectorSettings& settings,
+                             const CollectorEnvironment& environment);
+
+    // The calling thread joins: nullptr when the OS refuses. It leaves before it ends.
+    [[nodiscard]] Mutator* attach();
+    void detach(Mutator& mutator);
+
+    // ---- allocation and stores; these enter the runtime themselves
+
+    // The slow half of a small allocation. nullptr: out of memory, after a collection was tried.
+    [[nodiscard]] void* allocate_small(Mutator& mutator, unsigned shape);
+    // `shape` is of class 0. Zeroed if its kind is scanned, or if asked.
+    [[nodiscard]] void* allocate_large(Mutator& mutator, std::size_t bytes, std::size_t alignment,
+                                       heap::ShapeId shape, bool is_zeroed);
+    // Frees what the program knows to be unreachable, where that is possible now; else the sweep will.
+    void free(Mutator& mutator, void* object);
+    // Notes pointers that are overwritten or stored while marking.
+    void shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t second);
+
+    // ---- cycles and settings
+
+    // A whole cycle that begins after the call, and its sweep. Waits; the caller counts as blocked.
+    void collect(Mutator& mutator);
+    int set_gc_percent(int percent);
+    std::uint64_t set_memory_limit(std::uint64_t bytes);
+    Mode set_mode(Mode mode);
+    [[nodiscard]] CollectorStats stats();
+
+    // ---- questions, and parts for front ends
+
+    // The object that an address points to or into; needs: inside the runtime.
+    [[nodiscard]] CollectedObject find(const void* address) const;
+    [[nodiscard]] bool is_marking() const {
+        return is_marking_.load(std::memory_order_relaxed);  // relaxed: changes while the world is stopped
+    }
+    // Greys while marking, from inside the runtime.
+    [[nodiscard]] Greyer greyer();
+    World& world() { return world_; }
+    RootSet& roots() { return roots_; }
+    Finalizer& finalizer() { return finalizer_; }
+    heap::SweptHeap& swept() { return heap_->swept(); }
+    heap::Heap& heap() { return *heap_; }
+    [[nodiscard]] const MarkSpace& mark_space() const { return space_; }
+
+    // fork(): no other thread is inside the runtime, and no cycle runs, between before and after.
+    void before_fork(Mutator* self);
+    void after_fork_parent();
+    void after_fork_child(Mutator* survivor);
+
+    // The heap's hooks.
+    std::size_t sweep_span(heap::Span& span, bool is_kept) { return sweeper_.sweep(span, is_kept); }
+    void reclaim(std::size_t bytes, std::size_t pages);
+
+private:
+    enum class Worker : std::uint32_t { none, running };
+
+    // collector.cpp
+    static void thread_entry(void* self);
+    void run_thread();
+    [[nodiscard]] bool ensure_thread();
+    void request(std::uint32_t wanted);
+    void after_allocation(Mutator& mutator, std::size_t bytes);
+    void collect_inline(Mutator& mutator);
+    void throttle(Mutator& mutator);
+    void take_turn();
+    void end_turn();
+    void finish_cycle();
+    void zero_in_pieces(Mutator& mutator, heap::Span& span);
+
+    // assist.cpp
+    void assist(Mutator& mutator);
+    [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
+    [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
+    void hand_over(BarrierBuffer& buffer);
+    [[nodiscard]] bool is_white(std::uintptr_t word) const;
+    void grey(std::uintptr_t word);
+    void flush_shared_grey();
+
+    // cycle.cpp
+    [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
+    [[nodiscard]] bool begin_marking(Mutator* self);
+    void scan_threads(Marker& marker);
+    void scan_roots(Marker& marker, Reading reading);
+    void mark_concurrently(Marker& marker);
+    void mark_until_dry(Marker& marker);
+    std::uint64_t rescan_written(Marker& marker);
+    void rescan_all_roots(Marker& marker);
+    [[nodiscard]] bool try_finish(Marker& marker);
+    [[nodiscard]] bool drain_stopped(Marker& marker, std::uint64_t deadline_ns);
+    void rescan_overflow(Marker& marker);
+    void finish_stopped(Marker& marker);
+    void begin_sweep();
+    void note_progress(Marker& marker);
+    void add_counts(const MarkCount& count);
+    void note_stop(std::uint64_t ns);
+    void finish_sweep();
+    void trace_cycle() const;
+    [[nodiscard]] HeapSnapshot snapshot();
+    void commit_pace(bool is_sweep_done);
+
+    heap::Heap* heap_ = nullptr;                            // [fixed]
+    const CollectorEnvironment* environment_ = nullptr;     // [fixed]
+    MarkSpace space_;                                       // [fixed]
+    World world_;
+    RootSet roots_;
+    Finalizer finalizer_;
+    Sweeper sweeper_;
+    WorkPool pool_;
+    Crew crew_;                                             // [owner] who runs the cycle
+    ConservativeWatch watch_;                               // [owner] likewise
+
+    base::RankedLock<base::Rank::runtime> lock_;
+    CollectorSettings settings_;                            // [lock]
+    Pacer pacer_;                                           // [lock]
+    CpuLimiter limiter_;                                    // [lock]
+    AssistTerms terms_;                                     // [lock]
+    base::List<Mutator, &Mutator::link> spare_mutators_;    // [lock]
+    StopTimes stop_times_;                                  // [lock]
+    CycleReport last_;                                      // [lock] of the last cycle
+    std::uint64_t forced_cycles_ = 0;                       // [lock]
+
+    base::RankedLock<base::Rank::heap> grey_lock_;
+    WorkBuffer* shared_grey_ = nullptr;                     // [lock] grey_lock_
+
+    CycleReport now_;                                       // [owner] who runs the cycle
+    WorkerPlan plan_;                                       // [owner] likewise
+    bool is_watching_ = false;                              // [owner] likewise
+    std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
+    std::atomic<std::uint32_t> phases_{0};                  // [atomic] grows with each stop; throttled threads wait
+    std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
+    std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
+    std::atomic<std::uint64_t> trigger_{UINT64_MAX};        // [atomic] a copy of the pacer's
+    std::atomic<std::uint32_t> request_{0};                 // [atomic] bits: 1 cycle wanted, 2 forced
+    std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
+    std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
+    std::atomic<Worker> worker_{Worker::none};              // [atomic] the collector's thread
+    std::atomic<std::int64_t> credit_{0};                   // [atomic] scan work done that nobody was asked for
+    std::atomic<std::uint32_t> assisting_{0};               // [atomic] threads in mark_for()
+    std::atomic<bool> is_limiting_{false};                  // [atomic] a copy of the limiter's
+    base::Counter marked_bytes_;                            // [atomic] this cycle, but for black ones
+    base::Counter marked_objects_;                          // [atomic]
+    base::Counter scanned_bytes_;                           // [atomic]
+    base::Counter assist_ns_;                               // [atomic] in total
+    base::Counter worker_ns_;                               // [atomic] in total
+    base::Counter dirty_pages_;                             // [atomic] in total
+    base::Counter barrier_flushes_;                         // [atomic] in total
+    base::Counter threads_;                                 // [atomic] attached now
+};
+
+}  // namespace cairn::gc

@@ -1,0 +1,400 @@
+// One cycle, step by step: the two stops and what lies between them.
+// SPDX-License-Identifier: MIT
+#include "gc/collector.hpp"
+#include "os/memory.hpp"
+#include "os/process.hpp"
+
+namespace cairn::gc {
+
+using base::Guard;
+
+namespace {
+
+// Scan work between two looks at the clock, the pacer and the other markers.
+constexpr std::uint64_t chunk_bytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t stopped_chunk_bytes = std::uint64_t{16} << 10;
+// How long stop 2 may mark before it is given up, and how often that may happen in a cycle.
+constexpr std::uint64_t stop_budget_ns = 150'000;
+constexpr std::uint64_t conservative_stop_budget_ns = 1'000'000;
+constexpr unsigned most_rounds = 8;
+// Rounds of scanning written pages beside the program: while they find more than this, and at most so often.
+constexpr std::uint64_t few_dirty_pages = 256;
+constexpr unsigned most_precleanings = 4;
+
+constexpr std::uint64_t throttle_slack_bytes = std::uint64_t{1} << 20;
+
+constexpr Mode effective(Mode mode, bool is_inline) {
+    return mode == Mode::concurrent && is_inline ? Mode::stw : mode;
+}
+
+}  // namespace
+
+HeapSnapshot Collector::snapshot() {
+    heap::SpanAlloc& spans = heap_->spans();
+    HeapSnapshot now;
+    now.live_bytes = heap_->swept().shared().live_bytes.value();
+    // Which part has pointers is not counted as it is allocated; as in the last cycle is a good guess.
+    now.heap_scan_bytes =
+        last_.marked == 0 ? now.live_bytes
+                          : static_cast<std::uint64_t>(static_cast<double>(now.live_bytes) *
+                                                       static_cast<double>(last_.scanned_bytes) /
+                                                       static_cast<double>(last_.marked));
+    now.stack_scan_bytes = now_.stack_bytes;
+    now.global_scan_bytes = roots_.total_bytes();
+    now.mapped_ready_bytes = spans.ready_bytes();
+    now.free_backed_bytes = spans.backed_free_bytes();
+    now.object_bytes = spans.in_use_bytes();
+    return now;
+}
+
+// Needs: lock_.
+void Collector::commit_pace(bool is_sweep_done) {
+    pacer_.commit(snapshot(), is_sweep_done);
+    const bool is_off = settings_.mode == Mode::off;
+    trigger_.store(is_off ? UINT64_MAX : pacer_.trigger(), std::memory_order_relaxed);  // relaxed: a threshold
+    // Room for what threads take between two looks; beyond it the collector is not keeping up at all.
+    const std::uint64_t goal = pacer_.goal();
+    const bool is_bounded = !is_off && goal < UINT64_MAX / 2;
+    throttle_at_.store(is_bounded ? goal + goal / 8 + throttle_slack_bytes : UINT64_MAX,
+                       std::memory_order_relaxed);  // relaxed: a threshold
+}
+
+void Collector::finish_sweep() {
+    while (sweeper_.sweep_one() != 0) {
+    }
+    while (!sweeper_.is_done()) os::yield_cpu();
+}
+
+// ---- stop 1
+
+void Collector::scan_threads(Marker& marker) {
+    std::uint64_t bytes = 0;
+    unsigned threads = 0;
+    const auto scan = [&](std::uintptr_t low, std::uintptr_t high) {
+        bytes += high - low;
+        marker.push_roots(low, high);
+    };
+    world_.for_each([&](ThreadRecord& thread) {
+        ++threads;
+        World::for_each_root_range(thread, scan);
+    });
+    world_.fibers().visit_unscanned(scan, true);
+    now_.stack_bytes = bytes;
+    now_.threads = threads;
+}
+
+// True: the world is stopped, and marking has begun.
+bool Collector::begin_marking(Mutator* self) {
+    const std::uint64_t start_ns = os::monotonic_ns();
+    if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    heap::Centrals& centrals = heap_->swept().centrals();
+    heap::SweptShared& shared = centrals.shared();
+    CAIRN_CHECK(sweeper_.is_done());
+    for (unsigned shape = 0; shape < centrals.shapes().count(); ++shape) centrals.of(shape).reset_unswept();
+
+    started_.fetch_add(1, std::memory_order_release);  // release: see collect()
+    now_.number = started_.load(std::memory_order_relaxed);  // relaxed: ours
+    now_.start_ns = start_ns;
+    now_.live_at_start = shared.live_bytes.value();
+    marked_bytes_.subtract(marked_bytes_.value());
+    marked_objects_.subtract(marked_objects_.value());
+    scanned_bytes_.subtract(scanned_bytes_.value());
+    shared.black_bytes.subtract(shared.black_bytes.value());
+    pool_.clear_overflow();
+
+    // relaxed, both: the threads are stopped, and going on synchronises
+    shared.allocates_black.store(true, std::memory_order_relaxed);
+    is_marking_.store(true, std::memory_order_relaxed);
+    *environment_->barrier_flag = 1;
+    world_.for_each([](ThreadRecord& thread) {
+        Mutator& mutator = Mutator::of(thread);
+        mutator.cache.mark_runs();
+        mutator.assist_balance = 0;
+    });
+    {
+        Guard guard(lock_);
+        plan_ = pacer_.start_cycle(snapshot(), os::cpu_count(), now_.is_forced);
+        terms_ = pacer_.terms();
+        now_.goal = pacer_.goal();
+        // relaxed: an amount alone
+        credit_.store(static_cast<std::int64_t>(pacer_.start_credit()), std::memory_order_relaxed);
+    }
+    finalizer_.begin_mark();
+    roots_.prepare_jobs();
+    world_.fibers().begin_cycle();
+    return true;
+}
+
+// ---- between the stops
+
+void Collector::scan_roots(Marker& marker, Reading reading) {
+    const auto visit = [](void* context, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(context)->push_roots(low, high);
+    };
+    for (std::size_t job = 0; job < roots_.job_count(); ++job)
+        roots_.visit_job(job, reading, nullptr, visit, &marker);
+    now_.root_bytes = roots_.total_bytes();
+}
+
+namespace {
+
+Greyer verbs_of(Marker& marker) {
+    Greyer verbs;
+    verbs.context = &marker;
+    verbs.grey = [](void* context, std::uintptr_t word) { static_cast<Marker*>(context)->push(word); };
+    verbs.scan_object = [](void* context, std::uintptr_t object) {
+        static_cast<Marker*>(context)->scan_fields(object);
+    };
+    return verbs;
+}
+
+}  // namespace
+
+void Collector::add_counts(const MarkCount& count) {
+    marked_bytes_.add(count.marked_bytes);
+    marked_objects_.add(count.marked_objects);
+    scanned_bytes_.add(count.scanned_bytes);
+}
+
+// Counts what the marker did since the last call: credit for the program, and news for the pacer.
+void Collector::note_progress(Marker& marker) {
+    add_counts(marker.count);
+    // relaxed: an amount alone
+    credit_.fetch_add(static_cast<std::int64_t>(marker.count.scanned_bytes), std::memory_order_relaxed);
+    marker.count = {};
+    Guard guard(lock_);
+    terms_ = pacer_.revise(snapshot(), scanned_bytes_.value());
+}
+
+void Collector::mark_until_dry(Marker& marker) {
+    const Greyer verbs = verbs_of(marker);
+    crew_.open(plan_.threads - 1);
+    for (;;) {
+        const bool is_dry = marker.drain(chunk_bytes);
+        note_progress(marker);
+        if (!is_dry || finalizer_.ephemerons().advance(verbs) != 0) continue;
+        flush_shared_grey();
+        if (!pool_.is_dry()) continue;
+        // acq_rel's other half: an assist that ends has put back what it had left. Others may begin: stop 2
+        // decides.
+        if (assisting_.load(std::memory_order_acquire) == 0 && crew_.is_idle() && pool_.is_dry()) break;
+        os::yield_cpu();
+    }
+    add_counts(crew_.close());
+}
+
+void Collector::mark_concurrently(Marker& marker) {
+    scan_roots(marker, Reading::beside_program);
+    while (finalizer_.run_root_job(verbs_of(marker))) {
+    }
+    mark_until_dry(marker);
+    if (!is_watching_) return;
+    for (unsigned round = 0; round < most_precleanings; ++round) {
+        const std::uint64_t pages = rescan_written(marker);
+        mark_until_dry(marker);
+        if (pages <= few_dirty_pages) return;
+    }
+}
+
+std::uint64_t Collector::rescan_written(Marker& marker) {
+    marker.refresh();
+    const Greyer verbs = verbs_of(marker);
+    const std::uint64_t pages =
+        watch_.collect(*space_.objects, true, [&](std::uintptr_t low, std::uintptr_t high) {
+            marker.rescan(low, high);
+            finalizer_.mark_dirty(low, high, verbs);
+        });
+    now_.dirty_pages += pages;
+    return pages;
+}
+
+// ---- stop 2
+
+// Marks until nothing is left; false: the deadline came first.
+bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
+    const Greyer verbs = verbs_of(marker);
+    for (;;) {
+        const bool is_dry = marker.drain(stopped_chunk_bytes);
+        if (is_dry && finalizer_.ephemerons().advance(verbs) == 0) {
+            flush_shared_grey();
+            if (pool_.is_dry() && crew_.is_idle()) {
+                add_counts(crew_.close());
+                if (pool_.is_dry()) return true;
+            }
+        }
+        if (os::monotonic_ns() > deadline_ns) return false;
+    }
+}
+
+// Words were dropped for want of memory: every marked object is scanned again until none is dropped.
+void Collector::rescan_overflow(Marker& marker) {
+    while (pool_.has_overflowed()) {
+        pool_.clear_overflow();
+        heap_->spans().addresses().for_each_span_start([&](std::uintptr_t, const heap::Span* span) {
+            if (span == nullptr || !heap::may_hold_pointers(span->kind)) return;
+            marker.rescan(span->base, span->end());
+            (void)drain_stopped(marker, UINT64_MAX);
+        });
+    }
+}
+
+// Everything that may have changed since it was scanned. Needs: the world stopped.
+void Collector::rescan_all_roots(Marker& marker) {
+    marker.refresh();
+    world_.for_each([&](ThreadRecord& thread) { hand_over(Mutator::of(thread).barrier); });
+    flush_shared_grey();
+    scan_threads(marker);
+    roots_.prepare_jobs();
+    scan_roots(marker, Reading::while_stopped);
+    if (is_watching_) (void)rescan_written(marker);
+}
+
+bool Collector::try_finish(Marker& marker) {
+    const std::uint64_t start_ns = os::monotonic_ns();
+    if (!world_.stop_all(nullptr)) {
+        os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
+        return false;
+    }
+    rescan_all_roots(marker);
+    const std::uint64_t budget = is_watching_ ? conservative_stop_budget_ns : stop_budget_ns;
+    const bool is_last = now_.rounds == most_rounds;
+    if (!drain_stopped(marker, is_last ? UINT64_MAX : os::monotonic_ns() + budget)) {
+        ++now_.rounds;
+        marker.flush();
+        world_.resume_all();
+        note_stop(os::monotonic_ns() - start_ns);
+        mark_until_dry(marker);
+        return false;
+    }
+    finish_stopped(marker);
+    now_.stop2_ns = os::monotonic_ns() - start_ns;
+    note_stop(now_.stop2_ns);
+    world_.resume_all();
+    return true;
+}
+
+// All is marked: white from here on. Needs: the world stopped.
+void Collector::finish_stopped(Marker& marker) {
+    rescan_overflow(marker);
+    note_progress(marker);
+    heap::Centrals& centrals = heap_->swept().centrals();
+    heap::SweptShared& shared = centrals.shared();
+    // relaxed, both: the threads are stopped, and going on synchronises
+    shared.allocates_black.store(false, std::memory_order_relaxed);
+    is_marking_.store(false, std::memory_order_relaxed);
+    *environment_->barrier_flag = 0;
+    now_.mark_ns = os::monotonic_ns() - now_.start_ns;
+    now_.live_at_end = shared.live_bytes.value();
+    now_.marked = marked_bytes_.value() + shared.black_bytes.value();
+    now_.marked_objects = marked_objects_.value();
+    now_.scanned_bytes = scanned_bytes_.value();
+
+    std::atomic<std::uint32_t>& generation = heap_->spans().sweep_generation;
+    // relaxed, both: as above
+    generation.store(generation.load(std::memory_order_relaxed) + 2, std::memory_order_relaxed);
+    shared.live_bytes.add(now_.marked - shared.live_bytes.value());
+    begin_sweep();
+    world_.for_each([](ThreadRecord& thread) { Mutator::of(thread).cache.sweep_stale(); });
+    (void)centrals.rehome_strays();
+}
+
+void Collector::begin_sweep() {
+    Guard guard(lock_);
+    CycleResult result;
+    result.now_ns = os::monotonic_ns();
+    result.marked_bytes = now_.marked;
+    result.heap_scan_work = now_.scanned_bytes;
+    result.stack_scan_work = now_.stack_bytes;
+    result.global_scan_work = now_.root_bytes;
+    result.live_at_end = now_.live_at_end;
+    result.duration_ns = now_.mark_ns;
+    result.worker_ns = os::thread_cpu_ns() - now_.worker_cpu_ns;
+    result.assist_ns = assist_ns_.value() - now_.assist_ns;
+    pacer_.end_cycle(result);
+    now_.worker_cpu_ns = result.worker_ns;
+    now_.assist_ns = result.assist_ns;
+    worker_ns_.add(result.worker_ns);
+    dirty_pages_.add(now_.dirty_pages);
+    last_ = now_;
+    commit_pace(false);
+    const std::uint64_t pages = heap_->spans().in_use_bytes() / base::page_bytes;
+    sweeper_.begin(pacer_.sweep_pace(now_.marked, pages, sweeper_.pages_swept()));
+}
+
+void Collector::note_stop(std::uint64_t ns) {
+    phases_.fetch_add(1, std::memory_order_relaxed);  // relaxed: only wakes throttled threads
+    base::os_wake(phases_, true);
+    Guard guard(lock_);
+    stop_times_.add(ns);
+}
+
+// ---- all of it
+
+bool Collector::run_cycle(bool is_forced, Mutator* self) {
+    finish_sweep();
+    Mode mode = Mode::off;
+    {
+        Guard guard(lock_);
+        mode = effective(settings_.mode, self != nullptr);
+    }
+    if (mode == Mode::off) return true;
+    now_ = {};
+    now_.is_forced = is_forced;
+    now_.worker_cpu_ns = os::thread_cpu_ns();
+    now_.assist_ns = assist_ns_.value();
+    (void)roots_.refresh();
+    is_watching_ = false;
+    if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
+        is_watching_ = watch_.begin(*space_.objects);
+        if (!is_watching_) {
+            mode = Mode::stw;
+            now_.why_stw = watch_.reason();
+        }
+    }
+    const std::uint64_t start_ns = os::monotonic_ns();
+    if (!begin_marking(self)) return false;
+    now_.is_stw = mode == Mode::stw;
+    Marker marker(space_);
+    scan_threads(marker);
+    if (mode == Mode::stw) {
+        scan_roots(marker, Reading::while_stopped);
+        while (finalizer_.run_root_job(verbs_of(marker))) {
+        }
+        crew_.open(os::cpu_count() - 1);
+        (void)drain_stopped(marker, UINT64_MAX);
+        finish_stopped(marker);
+        marker.flush();
+        now_.stop1_ns = os::monotonic_ns() - start_ns;
+        note_stop(now_.stop1_ns);
+        world_.resume_all();
+    } else {
+        now_.stop1_ns = os::monotonic_ns() - start_ns;
+        note_stop(now_.stop1_ns);
+        world_.resume_all();
+        mark_concurrently(marker);
+        while (!try_finish(marker)) {
+        }
+        marker.flush();
+    }
+    if (is_watching_) watch_.end(*space_.objects);
+    trace_cycle();
+    return true;
+}
+
+// One line, Go's fields first: what happened when, how long the stops were, how the heap went.
+void Collector::trace_cycle() const {
+    if (!settings_.traces) return;
+    const std::uint64_t stop2_us = now_.stop2_ns / 1000;
+    base::Message line;
+    line << "gc " << now_.number << ": " << now_.stop1_ns / 1000 << "+" << now_.mark_ns / 1000 << "+"
+         << stop2_us << " us clock, " << now_.assist_ns / 1000 << "/" << now_.worker_cpu_ns / 1000
+         << " us cpu (assist/worker), " << now_.live_at_start / 1024 << "->" << now_.live_at_end / 1024
+         << "->" << now_.marked / 1024 << " KiB, " << now_.goal / 1024 << " KiB goal, "
+         << now_.stack_bytes / 1024 << " KiB stacks, " << now_.root_bytes / 1024 << " KiB roots, "
+         << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
+         << " threads, " << now_.rounds << " rounds, " << (now_.is_stw ? "stw" : "concurrent")
+         << (now_.is_forced ? " (forced)" : "");
+    base::report(line.view());
+}
+
+}  // namespace cairn::gc

@@ -1,0 +1,285 @@
+// The mark loop.
+// SPDX-License-Identifier: MIT
+#include "gc/marker.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/bits.hpp"
+
+namespace cairn::gc {
+
+namespace {
+
+using heap::ScanRule;
+using heap::Shape;
+using heap::word_bytes;
+
+// What looking at one word costs at least, in scanned bytes: objects without pointers are not free to mark.
+constexpr std::size_t visit_bytes = 16;
+constexpr std::size_t visits_at_once = 256;
+
+// The program may be writing it.
+std::uintptr_t load_word(std::uintptr_t address) {
+    return __atomic_load_n(reinterpret_cast<const std::uintptr_t*>(address), __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id) {
+    const heap::Span* span = space.addresses->span_of(address);
+    return span == nullptr ? Slot{} : Slot{span->base, id};
+}
+
+// Resolves a word within bounds and starts its cache misses. Needs: room in the ring.
+[[gnu::always_inline]] inline void Marker::feed(std::uintptr_t word) {
+    const Slot slot = resolve(space_, word);
+    if (slot.start == 0) return;
+    __builtin_prefetch(&space_.objects->pair(slot.start), 1);
+    __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
+    ring_[tail_++ % ring_size] = slot;
+}
+
+[[gnu::always_inline]] inline void Marker::keep(std::uintptr_t word) {
+    if (buffer_ != nullptr && !buffer_->is_full()) [[likely]] buffer_->words[buffer_->count++] = word;
+    else keep_slow(word);
+}
+
+[[gnu::always_inline]] inline void Marker::push_inside(std::uintptr_t word) {
+    if (tail_ - head_ < ring_size) feed(word);
+    else keep(word);
+}
+
+void Marker::push(std::uintptr_t word) {
+    if (bounds_.holds(word)) push_inside(word);
+}
+
+void Marker::keep_slow(std::uintptr_t word) {
+    WorkBuffer* fresh = space_.pool->take_empty();
+    if (fresh == nullptr) {
+        space_.pool->note_overflow();
+        return;
+    }
+    if (buffer_ != nullptr) space_.pool->put(buffer_);
+    buffer_ = fresh;
+    buffer_->words[buffer_->count++] = word;
+}
+
+bool Marker::take_work() {
+    if (buffer_ != nullptr && buffer_->count != 0) return true;
+    WorkBuffer* full = space_.pool->take_full();
+    if (full == nullptr) return false;
+    if (buffer_ != nullptr) space_.pool->put(buffer_);
+    buffer_ = full;
+    return true;
+}
+
+// False: nothing to do is left, here and in the pool.
+bool Marker::refill_ring() {
+    while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
+    if (head_ != tail_) return true;
+    const WorkPool::Piece piece = space_.pool->take_piece();
+    if (piece.span == nullptr) return take_work();
+    scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
+    return true;
+}
+
+bool Marker::drain(std::size_t scan_bytes) {
+    const std::uint64_t end = count.scanned_bytes + scan_bytes;
+    std::uint64_t visits = 0;
+    while (refill_ring()) {
+        drain_ring(visits_at_once);
+        visits += visits_at_once;
+        if (count.scanned_bytes + visits * visit_bytes >= end) return false;
+    }
+    return true;
+}
+
+// The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
+// members as far as the compiler knows.
+void Marker::drain_ring(std::size_t visits) {
+    const pages::ObjectMap::View map = space_.objects->view();
+    const Shape* const shapes = space_.shapes->table();
+    const pages::ObjectMap::Bounds bounds = bounds_;
+    Slot* const ring = ring_;
+    WorkBuffer* buffer = buffer_;
+    unsigned head = head_;
+    unsigned tail = tail_;
+    MarkCount done;
+
+    const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
+        const std::uint32_t entry = map.entry(word);
+        if (entry == 0) return;
+        const std::uint32_t id = pages::object_entry_shape(entry);
+        const std::uint32_t page = entry & pages::object_entry_page_mask;
+        std::uintptr_t start = 0;
+        if (page == pages::object_entry_large) [[unlikely]] {
+            start = resolve_large(space_, word, id).start;
+            if (start == 0) return;
+        } else {
+            const std::uint64_t offset = page << base::page_shift | (word & (base::page_bytes - 1));
+            start = word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes;
+        }
+        __builtin_prefetch(&map.pair(start));
+        __builtin_prefetch(reinterpret_cast<const void*>(start));
+        ring[tail++ % ring_size] = {start, id};
+    };
+    const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
+        if (!bounds.holds(word)) return;
+        if (tail - head < ring_size) return feed_one(word);
+        if (buffer == nullptr || buffer->is_full()) [[unlikely]] {
+            keep_slow(word);
+            buffer = buffer_;
+            return;
+        }
+        buffer->words[buffer->count++] = word;
+    };
+
+    for (; visits > 0 && head != tail; --visits) {
+        const Slot slot = ring[head++ % ring_size];
+        if (buffer != nullptr && buffer->count != 0) feed_one(buffer->words[--buffer->count]);
+        pages::BitPair& both = map.pair(slot.start);
+        const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
+        // acquire: pairs with set_run(): the slot was zeroed before
+        if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) continue;
+        std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
+        // An exchange, since an or that tells the old bit is several times slower.
+        while ((marked & bit) == 0 &&
+               !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
+        }
+        if ((marked & bit) != 0) continue;
+        const Shape& shape = shapes[slot.shape];
+        ++done.marked_objects;
+        done.marked_bytes += shape.slot_bytes;
+        if (shape.rule == ScanRule::mask) [[likely]] {
+            done.scanned_bytes += shape.slot_bytes;
+            for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
+                push_one(load_word(slot.start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
+            continue;
+        }
+        if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
+        head_ = head;
+        tail_ = tail;
+        scan_new(slot.start, shape);
+        head = head_;
+        tail = tail_;
+        buffer = buffer_;
+    }
+    head_ = head;
+    tail_ = tail;
+    count.add(done);
+}
+
+void Marker::flush() {
+    for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
+    if (buffer_ != nullptr) space_.pool->put(buffer_);
+    buffer_ = nullptr;
+}
+
+// The fields of an object just marked, unless one mask tells them all; counts a large one.
+void Marker::scan_new(std::uintptr_t start, const Shape& shape) {
+    if (shape.slot_bytes != 0) return scan(shape, start, start, start + shape.slot_bytes);
+    heap::Span* span = space_.addresses->span_of(start);
+    count.marked_bytes += span->bytes();
+    if (shape.rule == ScanRule::nothing) return;
+    if (span->bytes() <= WorkPool::piece_bytes || !space_.pool->add_large(*span))
+        scan(shape, start, start, span->end());
+}
+
+void Marker::scan(const Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to) {
+    count.scanned_bytes += to - from;
+    switch (shape.rule) {
+    case ScanRule::nothing: return;
+    case ScanRule::mask: return scan_mask(shape.mask, base);
+    case ScanRule::tiles: return scan_tiles(shape, base, from, to);
+    case ScanRule::every_word: return scan_words(from, to);
+    }
+}
+
+[[gnu::always_inline]] inline void Marker::scan_mask(std::uint64_t mask, std::uintptr_t base) {
+    for (; mask != 0; mask &= mask - 1) {
+        const auto word = static_cast<unsigned>(std::countr_zero(mask));
+        push(load_word(base + word * word_bytes));
+    }
+}
+
+void Marker::scan_words(std::uintptr_t low, std::uintptr_t high) {
+    const pages::ObjectMap::Bounds bounds = bounds_;
+    for (std::uintptr_t at = low; at < high; at += word_bytes) {
+        const std::uintptr_t word = load_word(at);
+        if (bounds.holds(word)) push_inside(word);
+    }
+}
+
+void Marker::scan_tiles(const Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to) {
+    const std::size_t period = shape.period_words;
+    if (!shape.is_tiled) to = std::min(to, base + period * word_bytes);
+    std::size_t in_period = (from - base) / word_bytes % period;
+    for (std::uintptr_t at = from; at < to;) {
+        const std::uint64_t bits = shape.map[in_period / 64] >> (in_period % 64);
+        if (bits == 0) {  // to the end of this word of the map, or of the element
+            const std::size_t skip = std::min<std::size_t>(64 - in_period % 64, period - in_period);
+            in_period += skip;
+            at += skip * word_bytes;
+        } else {
+            if ((bits & 1) != 0) push(load_word(at));
+            ++in_period;
+            at += word_bytes;
+        }
+        if (in_period >= period) in_period = 0;
+    }
+}
+
+void Marker::push_roots(std::uintptr_t low, std::uintptr_t high) {
+    for (std::uintptr_t at = base::align_up(low, word_bytes); at + word_bytes <= high; at += word_bytes) {
+        const std::uintptr_t word = load_word(at);
+        if (!bounds_.holds(word)) continue;
+        push_inside(word);
+        if (word % pages::granule_bytes != 0 || !bounds_.holds(word - 1)) continue;
+        const Slot before = resolve(space_, word - 1);
+        if (before.start == 0 || (*space_.shapes)[before.shape].rule == ScanRule::mask) continue;
+        if (resolve(space_, word).start != before.start) push_inside(word - 1);
+    }
+    count.scanned_bytes += high - low;
+}
+
+void Marker::scan_fields(std::uintptr_t address) {
+    if (!bounds_.holds(address)) return;
+    const Slot slot = resolve(space_, address);
+    if (slot.start == 0) return;
+    const Shape& shape = (*space_.shapes)[slot.shape];
+    if (shape.rule == ScanRule::nothing) return;
+    const std::uintptr_t end = shape.slot_bytes != 0 ? slot.start + shape.slot_bytes
+                                                     : space_.addresses->span_of(slot.start)->end();
+    scan(shape, slot.start, slot.start, end);
+}
+
+void Marker::rescan_slots(const heap::Span& span, std::uintptr_t low, std::uintptr_t high) {
+    const Shape& shape = (*space_.shapes)[span.shape];
+    low = std::max(low, span.base);
+    high = std::min(high, span.limit);
+    const std::size_t slot_bytes = span.slot_bytes;
+    std::uintptr_t start = span.slot_address(span.slot_of(low));
+    for (; start < high; start += slot_bytes) {
+        if (!space_.objects->is_marked(start)) continue;
+        const std::uintptr_t from = std::max(start, low);
+        const std::uintptr_t to = std::min(start + slot_bytes, high);
+        if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
+        else scan(shape, start, from, to);
+    }
+}
+
+void Marker::rescan(std::uintptr_t low, std::uintptr_t high) {
+    for (std::uintptr_t at = low; at < high;) {
+        const std::uint32_t entry = bounds_.holds(at) ? space_.objects->entry(at) : 0;
+        const heap::Span* span = entry == 0 ? nullptr : space_.addresses->span_of(at);
+        if (span == nullptr) {
+            at = base::align_down(at, base::page_bytes) + base::page_bytes;
+            continue;
+        }
+        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(*span, at, high);
+        at = span->end();
+    }
+}
+
+}  // namespace cairn::gc

@@ -1,0 +1,58 @@
+// Mutator: what the collector keeps for one thread of the program.
+//
+// The thread allocates from its runs, notes overwritten pointers in its barrier buffer while a cycle marks,
+// and owes marking for what it allocates. All of it is the thread's own; the collector reads and changes it
+// while the thread is stopped, which never happens inside the runtime (world.hpp).
+//
+// Floor: gc. Everything is [owner] unless marked.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/list.hpp"
+#include "gc/fork_gate.hpp"
+#include "gc/world.hpp"
+#include "heap/span_alloc.hpp"
+#include "heap/swept_cache.hpp"
+
+namespace cairn::gc {
+
+// Pointers that were overwritten or stored while a cycle marks, until they are handed to the markers.
+struct BarrierBuffer {
+    static constexpr unsigned capacity = 512;
+
+    unsigned count = 0;
+    std::uintptr_t words[capacity];
+};
+
+struct Mutator {
+    ThreadRecord thread;  // first: a record found through the world is its mutator
+    heap::SweptCache cache;
+    heap::LocalPages local;
+    // An allocation is between reading and moving a cursor: a signal handler that allocates sees it.
+    bool is_allocating = false;
+    bool is_in_finalizer = false;       // runs calls of the finalizer queue
+    std::int64_t assist_balance = 0;    // bytes this thread may allocate before it has to mark
+    std::uint64_t assist_ns = 0;        // time spent on that, in this cycle
+    std::uint64_t barrier_flushes = 0;
+    BarrierBuffer barrier;
+    base::ListLink<Mutator> link;       // [lock] the collector's spare ones
+
+    static Mutator& of(ThreadRecord& record) { return reinterpret_cast<Mutator&>(record); }
+};
+
+// The calling thread is inside the runtime while this lives: it will not be stopped, but parks when it leaves.
+class InRuntime {
+public:
+    explicit InRuntime(Mutator& mutator) : thread_(mutator.thread) { fork_gate.enter(thread_); }
+    ~InRuntime() { World::leave_runtime(thread_); }
+    InRuntime(const InRuntime&) = delete;
+    InRuntime& operator=(const InRuntime&) = delete;
+
+private:
+    ThreadRecord& thread_;
+};
+
+}  // namespace cairn::gc

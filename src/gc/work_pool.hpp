@@ -1,0 +1,103 @@
+// Work pool: grey words nobody has looked at yet, in buffers that markers exchange.
+//
+// A word is anything that may be a pointer: what it leads to is found out by the marker that takes it. A
+// marker fills and empties a buffer of its own like a stack; full ones go to the pool, an empty-handed marker
+// takes one. 253 words in 2 KiB make the lock cheap.
+//
+// Large objects are scanned in pieces that any marker may claim, so one huge array keeps no marker alone.
+//
+//   is_dry()  no full buffer, no unclaimed piece: with no marker at work, marking is complete
+//
+// Floor: gc. Locks: lock_ (leaf) over a few loads and stores. Memory is kept for the next cycle.
+// Source: Go mgcwork.go (BSD-3).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/lock.hpp"
+#include "heap/span.hpp"
+#include "pages/metadata.hpp"
+
+namespace cairn::gc {
+
+struct WorkBuffer {
+    static constexpr std::size_t bytes = 2048;
+    static constexpr unsigned capacity = bytes / sizeof(std::uintptr_t) - 2;
+
+    WorkBuffer* next = nullptr;
+    std::uint64_t count = 0;
+    std::uintptr_t words[capacity];
+
+    [[nodiscard]] bool is_full() const { return count == capacity; }
+};
+static_assert(sizeof(WorkBuffer) == WorkBuffer::bytes);
+
+class WorkPool {
+public:
+    // A piece of a large object: short enough that a marker can be asked to stop soon.
+    static constexpr std::size_t piece_bytes = std::size_t{32} << 10;
+
+    constexpr WorkPool() = default;
+
+    void initialize(pages::Metadata& metadata) { metadata_ = &metadata; }
+
+    // An empty buffer; nullptr when the OS refuses.
+    [[nodiscard]] WorkBuffer* take_empty();
+    // A buffer with words; nullptr when there is none.
+    [[nodiscard]] WorkBuffer* take_full();
+    // Gives a buffer with words to whoever comes; an empty one goes back to the empty ones.
+    void put(WorkBuffer* buffer);
+
+    // Has a large object of a scanned kind be scanned from its start. False when memory for that is refused.
+    [[nodiscard]] bool add_large(heap::Span& span);
+    struct Piece {
+        heap::Span* span = nullptr;
+        std::uintptr_t from = 0;
+        std::uintptr_t to = 0;
+    };
+    // Claims the next piece; span == nullptr: there is none.
+    [[nodiscard]] Piece take_piece();
+
+    [[nodiscard]] bool is_dry() const {
+        // acquire: pairs with put() and add_large(); a hint unless no marker is at work
+        return full_count_.load(std::memory_order_acquire) == 0 &&
+               large_count_.load(std::memory_order_acquire) == 0;  // acquire: as above
+    }
+    [[nodiscard]] std::size_t full_count() const {
+        return full_count_.load(std::memory_order_relaxed);  // relaxed: a hint
+    }
+    // Memory ran out for buffers, and words were dropped: what is marked may not be all that is reachable.
+    [[nodiscard]] bool has_overflowed() const {
+        return has_overflowed_.load(std::memory_order_relaxed);  // relaxed: read with the world stopped
+    }
+    void note_overflow() { has_overflowed_.store(true, std::memory_order_relaxed); }   // relaxed: as above
+    void clear_overflow() { has_overflowed_.store(false, std::memory_order_relaxed); }  // relaxed: as above
+
+    void reset_lock_after_fork() { lock_.reset_after_fork(); }
+
+private:
+    static constexpr std::size_t block_bytes = std::size_t{64} << 10;
+
+    struct Large {
+        Large* next;
+        heap::Span* span;
+        std::uintptr_t cursor;
+    };
+
+    [[nodiscard]] bool refill_locked();
+
+    base::RankedLock<base::Rank::metadata> lock_;
+    WorkBuffer* full_ = nullptr;                // [lock]
+    WorkBuffer* empty_ = nullptr;               // [lock]
+    Large* large_ = nullptr;                    // [lock] those with pieces left
+    Large* spare_large_ = nullptr;              // [lock]
+    std::atomic<std::size_t> full_count_{0};    // [atomic] written under the lock
+    std::atomic<std::size_t> large_count_{0};   // [atomic] written under the lock
+    std::atomic<bool> has_overflowed_{false};   // [atomic]
+    pages::Metadata* metadata_ = nullptr;       // [fixed]
+};
+
+}  // namespace cairn::gc
