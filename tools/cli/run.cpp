@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "child.hpp"
+#include "library.hpp"
 #include "program.hpp"
 #include "quantity.hpp"
 #include "trace/recording.hpp"
@@ -56,17 +57,6 @@ struct RunOptions {
     bool summary = false;
 };
 
-// Where the library lies, seen from the folder of this command: a build tree, then installed trees.
-std::vector<fs::path> library_places(std::string_view library_name) {
-    std::error_code failure;
-    const fs::path here = fs::read_symlink("/proc/self/exe", failure).parent_path();
-    std::vector<fs::path> places;
-    for (const char* folder :
-         {"../lib", "../" CAIRN_INSTALL_LIBDIR, "../lib/cairn", "../lib/x86_64-linux-gnu", "../lib64"})
-        places.push_back((here / folder / library_name).lexically_normal());
-    return places;
-}
-
 // Sets `library` to the full path, or says in one line why there is none and returns the exit code.
 std::optional<int> find_library(const RunOptions& options, std::string& library) {
     std::error_code failure;
@@ -77,13 +67,12 @@ std::optional<int> find_library(const RunOptions& options, std::string& library)
         library = given;
     } else {
         const std::string_view library_name = options.record.empty() ? plain_library : recording_library;
-        const std::vector<fs::path> places = library_places(library_name);
-        for (const fs::path& place : places)
-            if (library.empty() && fs::is_regular_file(place, failure)) library = place;
-        if (library.empty())
+        const OwnLibrary found = find_own_library(library_name);
+        if (found.path.empty())
             return fail(exit_cairn,
                         fmt::format("run: no {} beside this command (looked for {}); name it with --lib",
-                                    library_name, places.front().string()));
+                                    library_name, found.looked_for));
+        library = found.path;
     }
     if (library.find_first_of(": ") != std::string::npos)
         return fail(
