@@ -14,7 +14,8 @@ function(gc_bench_program name)
   add_executable(bench_gc_${name} EXCLUDE_FROM_ALL ${ARGN})
   set_target_properties(bench_gc_${name} PROPERTIES OUTPUT_NAME ${name}
     RUNTIME_OUTPUT_DIRECTORY ${gc_bench_folder})
-  target_include_directories(bench_gc_${name} PRIVATE ${gc_bench_source}/cpp ${PROJECT_SOURCE_DIR}/bench)
+  target_include_directories(bench_gc_${name} PRIVATE ${gc_bench_source}/cpp ${PROJECT_SOURCE_DIR}/bench
+    ${PROJECT_SOURCE_DIR}/include)
   target_compile_options(bench_gc_${name} PRIVATE -fno-builtin-malloc)
   target_link_libraries(bench_gc_${name} PRIVATE cairn_warnings Threads::Threads)
   add_dependencies(bench_gc bench_gc_${name})

@@ -102,7 +102,8 @@ static inline void cairn_keep_alive(const void* pointer CAIRN_NOESCAPE) CAIRN_NO
 
 // ---- roots: what keeps objects alive from outside the heap
 
-// A cell outside the heap whose value keeps an object alive; write and read it as you like. NULL: no memory.
+// A cell outside the heap whose value keeps an object alive. Read it as you like, write it by cairn_store().
+// NULL: no memory.
 CAIRN_API void** cairn_root_create(void* initial) CAIRN_NOEXCEPT;
 CAIRN_API void cairn_root_destroy(void** root) CAIRN_NOEXCEPT;
 // Every aligned word in [low, high) may hold a pointer. Ranges may be removed in parts. Not 0: no memory.
@@ -111,7 +112,7 @@ CAIRN_API void cairn_roots_remove_range(const void* low, const void* high) CAIRN
 // Never scans [low, high), whatever range or module it lies in. Not 0: no memory.
 CAIRN_API int cairn_roots_exclude(const void* low, const void* high) CAIRN_NOEXCEPT;
 // The writable static data of the program or library that `address` lies in, NULL: of all there are and will
-// be. Not 0: there is no such module.
+// be. Not 0: there is no such module, or no memory.
 CAIRN_API int cairn_roots_add_module(const void* address) CAIRN_NOEXCEPT;
 
 // ---- weak handles
@@ -142,8 +143,8 @@ CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map) CAIRN_NOEXCEPT;
 // ---- finalizers and cleanups
 
 // Calls function(object, argument) once, when the object is unreachable; it is alive again until that returns
-// and the next cycle. What it refers to lives as long. One an object; NULL takes it back. `object` is an
-// object's first byte. Objects with finalizers that refer to each other in a ring are never freed.
+// and the next cycle. What it refers to lives as long. One an object, the last one set; NULL takes it back.
+// `object` is an object's first byte. A ring of objects that has a finalizer in it is never freed.
 // Not 0: no object, or no memory.
 CAIRN_API int cairn_set_finalizer(void* object, void (*function)(void* object, void* argument),
                                   void* argument) CAIRN_NOEXCEPT;
@@ -215,21 +216,31 @@ CAIRN_API void cairn_blocking_end(void) CAIRN_NOEXCEPT;
 
 typedef struct cairn_fiber cairn_fiber;
 
-// Memory for a stack with a guard below, lowest usable address; a power of two is good. NULL: no memory.
-CAIRN_API void* cairn_stack_alloc(size_t size) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_stack_free(void* low, size_t size) CAIRN_NOEXCEPT;
-// Makes [low, low + size) known as a fiber's stack, whoever owns the memory. NULL: no memory.
-CAIRN_API cairn_fiber* cairn_fiber_create(void* low, size_t size) CAIRN_NOEXCEPT;
+// Memory for a stack, with a guard below. [low, low + size) may be used; the rest is for cairn_stack_free().
+typedef struct cairn_stack {
+    void* low;
+    size_t size;
+    uint64_t kept[4];
+} cairn_stack;
+// 2 KiB to 1 GiB, rounded up to a power of two, guard included. Not 0: no memory.
+CAIRN_API int cairn_stack_alloc(cairn_stack* stack CAIRN_NOESCAPE, size_t size) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_stack_free(const cairn_stack* stack CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
+// Makes [low, low + size) known as a fiber's stack, whoever owns the memory. TRACKED: every switch is told by
+// cairn_fiber_switch(). SILENT: none is; then all of the stack that was ever touched counts, in every stop.
+// NULL: no memory.
+enum { CAIRN_FIBER_TRACKED = 0, CAIRN_FIBER_SILENT = 1 };
+CAIRN_API cairn_fiber* cairn_fiber_create(void* low, size_t size, int kind) CAIRN_NOEXCEPT;
 // The fiber runs no more; its stack keeps nothing alive.
 CAIRN_API void cairn_fiber_destroy(cairn_fiber* fiber) CAIRN_NOEXCEPT;
 // Says right before the switch that this thread goes on with `to`; NULL: with its own stack.
 CAIRN_API void cairn_fiber_switch(cairn_fiber* to) CAIRN_NOEXCEPT;
+// The fiber this thread runs on as far as was told; NULL: its own stack.
 CAIRN_API cairn_fiber* cairn_fiber_current(void) CAIRN_NOEXCEPT;
 
 // ---- asking
 
-// The first byte of the object that `pointer` points into (or just behind), its size as allocated (rounded up
-// to its class); NULL and 0 for any other address.
+// The first byte of the object that `pointer` points into, its size as allocated (rounded up to its class);
+// NULL and 0 for any other address.
 CAIRN_API void* cairn_object_base(const void* pointer) CAIRN_NOEXCEPT;
 CAIRN_API size_t cairn_object_size(const void* pointer CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 CAIRN_API int cairn_is_collected(const void* pointer CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
@@ -247,7 +258,6 @@ CAIRN_API size_t cairn_who_holds(const void* object, void (*visit)(const cairn_s
                                  void* context) CAIRN_NOEXCEPT;
 // Checks every structure of the heap with the world stopped; a fault ends the program with its reason.
 CAIRN_API void cairn_verify(void) CAIRN_NOEXCEPT;
-CAIRN_API const char* cairn_version(void) CAIRN_NOEXCEPT;
 
 #ifdef __cplusplus
 }

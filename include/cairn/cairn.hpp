@@ -194,8 +194,7 @@ public:
         return *this;
     }
     Root& operator=(T* object) {
-        // relaxed: the collector reads whole words
-        if (cell_ != nullptr) __atomic_store_n(cell_, address_of(object), __ATOMIC_RELAXED);
+        if (cell_ != nullptr) cairn_store(cell_, address_of(object));
         else if (object != nullptr) cell_ = or_throw(cairn_root_create(address_of(object)));
         return *this;
     }

@@ -45,25 +45,21 @@ std::uint64_t Collector::mark_for(Mutator& mutator, std::uint64_t work, bool& is
     return marker.count.scanned_bytes;
 }
 
-void Collector::assist(Mutator& mutator) {
+void Collector::assist(Mutator& mutator, std::size_t allocated) {
+    // relaxed: a hint
+    if (is_limiting_.load(std::memory_order_relaxed)) return;
+    AssistTerms terms;
+    {
+        Guard guard(lock_);
+        terms = terms_;
+    }
+    std::uint64_t work = terms.work_for(static_cast<std::uint64_t>(-mutator.assist_balance), allocated);
+    const std::uint64_t paid = take_credit(work);
+    mutator.assist_balance += terms.bytes_for(paid);
+    if (paid >= work) return;  // what is still owed is paid by the next allocations
     const std::uint64_t start_ns = os::monotonic_ns();
     bool is_dry = false;
-    while (mutator.assist_balance < 0 && !is_dry && !is_stop_wanted(mutator)) {
-        // relaxed: a hint
-        if (is_limiting_.load(std::memory_order_relaxed)) break;
-        AssistTerms terms;
-        {
-            Guard guard(lock_);
-            terms = terms_;
-        }
-        std::uint64_t work = terms.work_for(static_cast<std::uint64_t>(-mutator.assist_balance));
-        const std::uint64_t paid = take_credit(work);
-        mutator.assist_balance += terms.bytes_for(paid);
-        work -= paid;
-        if (work == 0) continue;
-        mutator.assist_balance += terms.bytes_for(mark_for(mutator, work, is_dry));
-        if (work >= terms.largest_work) break;  // the rest is paid by the next allocations
-    }
+    mutator.assist_balance += terms.bytes_for(mark_for(mutator, work - paid, is_dry));
     if (is_dry && mutator.assist_balance < 0) mutator.assist_balance = 0;
     const std::uint64_t spent = os::monotonic_ns() - start_ns;
     mutator.assist_ns += spent;
@@ -71,23 +67,23 @@ void Collector::assist(Mutator& mutator) {
 }
 
 void Collector::hand_over(BarrierBuffer& buffer) {
-    const pages::ObjectMap::Bounds bounds = space_.objects->bounds();
-    WorkBuffer* work = nullptr;
-    for (unsigned i = 0; i < buffer.count; ++i) {
-        const std::uintptr_t word = buffer.words[i];
-        if (!bounds.holds(word)) continue;
-        const Slot slot = Marker::resolve(space_, word);
-        if (slot.start == 0 || space_.objects->is_marked(slot.start)) continue;
-        if (work != nullptr && work->is_full()) {
-            pool_.put(work);
-            work = nullptr;
+    for (unsigned done = 0; done < buffer.count;) {
+        WorkBuffer* work = pool_.take_empty();
+        if (work == nullptr) {
+            pool_.note_overflow();
+            break;
         }
-        if (work == nullptr) work = pool_.take_empty();
-        if (work == nullptr) pool_.note_overflow();
-        else work->words[work->count++] = word;
+        while (done < buffer.count && !work->is_full()) work->words[work->count++] = buffer.words[done++];
+        pool_.put(work);
     }
-    if (work != nullptr) pool_.put(work);
     buffer.count = 0;
+}
+
+// A word that leads to an object not marked yet: what was allocated in this cycle never does.
+bool Collector::is_white(std::uintptr_t word) const {
+    if (word == 0 || !space_.objects->bounds().holds(word)) return false;
+    const Slot slot = Marker::resolve(space_, word);
+    return slot.start != 0 && !space_.objects->is_marked(slot.start);
 }
 
 void Collector::shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t second) {
@@ -99,8 +95,8 @@ void Collector::shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t sec
         hand_over(buffer);
         barrier_flushes_.add(1);
     }
-    buffer.words[buffer.count++] = first;
-    buffer.words[buffer.count++] = second;
+    if (is_white(first)) buffer.words[buffer.count++] = first;
+    if (is_white(second)) buffer.words[buffer.count++] = second;
 }
 
 void Collector::grey(std::uintptr_t word) {

@@ -159,7 +159,8 @@ std::size_t Ephemerons::settle(EphemeronMap& map, EphemeronSegment& segment, voi
     return found;
 }
 
-// Greys `value`, and when it is itself a key of the map, the value of that, and so on. Returns: entries settled.
+// Greys `value`, and when it is itself a key of the map, the value of that, and so on. Returns: entries
+// settled.
 std::size_t Ephemerons::follow(EphemeronMap& map, void* value, const Greyer& greyer) {
     for (std::size_t settled = 0;; ++settled) {
         greyer(value);

@@ -15,9 +15,9 @@
 // one of 512 splits in two and the directory of pointers doubles when it must. Nothing ever moves more than
 // one segment, so no operation takes longer than a few microseconds, whatever the size of the map.
 //
-// `open` has a bit for every slot whose value is not known to be greyed in this cycle. Keys that are alive are
-// found marked soon, so that in the last stop only entries of dead keys are looked at. A chain in which each
-// value is the next key is followed in one go; chains through other objects take one round a link.
+// `open` has a bit for every slot whose value is not known to be greyed in this cycle. Keys that are alive
+// are found marked soon, so that in the last stop only entries of dead keys are looked at. A chain in which
+// each value is the next key is followed in one go; chains through other objects take one round a link.
 //
 // Needs: every call is made inside the runtime. Locks: Rank::ephemerons for the list of maps, then the map's.
 // Floor: gc.
@@ -97,11 +97,12 @@ public:
 
     // Start of a mark phase. Needs: the world stopped.
     void begin_mark();
-    // Greys the values of keys that are marked by now, and says how many entries that settled: nothing more to
-    // find when it is 0 with the queues empty and the world stopped. Needs: one caller at a time.
+    // Greys the values of keys that are marked by now, and says how many entries that settled: nothing more
+    // to find when it is 0 with the queues empty and the world stopped. Needs: one caller at a time.
     std::size_t advance(const Greyer& greyer);
 
-    // Calls visit(key, value) for every entry of every map; for the reference marker. Needs: the world stopped.
+    // Calls visit(key, value) for every entry of every map; for the reference marker. Needs: the world
+    // stopped.
     template <class Visit>
     void for_each_entry(Visit visit);
 

@@ -82,7 +82,8 @@ void Ephemerons::purge(EphemeronMap& map, EphemeronSegment& segment) {
     for (unsigned slot = 0; slot < segment.slots();) {
         const EphemeronEntry& entry = segment.entries()[slot];
         // A removal may move an entry here from behind, also around the end: this slot is looked at again.
-        if (entry.key != 0 && WeakHandles::is_gone(entry.cell)) weak_->release(erase(map, segment, slot).cell);
+        const bool is_dead = entry.key != 0 && WeakHandles::is_gone(entry.cell);
+        if (is_dead) weak_->release(erase(map, segment, slot).cell);
         else ++slot;
     }
 }

@@ -13,7 +13,6 @@ using heap::SpecialKind;
 namespace {
 
 std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
-void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 
 std::size_t slot_of(const heap::Span& span, const Special& record) {
     return span.slot_of(span.base + record.offset);
@@ -106,7 +105,8 @@ bool Finalizer::cancel_cleanup(std::uint64_t id) {
     heap::Span* span = address == 0 ? nullptr : spans_->span_of(address);
     if (span == nullptr) return false;
     Special* record = specials_.take_if(*span, [id](Special& candidate) {
-        return candidate.kind == SpecialKind::cleanup && static_cast<heap::CleanupSpecial&>(candidate).id == id;
+        return candidate.kind == SpecialKind::cleanup &&
+               static_cast<heap::CleanupSpecial&>(candidate).id == id;
     });
     if (record == nullptr) return false;
     ids_.drop(id);

@@ -53,13 +53,15 @@ class Finalizer {
 public:
     constexpr Finalizer() = default;
 
-    // `phase`, `environment` outlive this. `sample_freed` is told the bucket of each sampled object that dies.
+    // `phase`, `environment` outlive this. `sample_freed` is told the bucket of each sampled object that
+    // dies.
     void initialize(heap::SpanAlloc& spans, const pages::ObjectMap& objects, const MarkPhase& phase,
                     const RunnerEnvironment& environment,
                     void (*sample_freed)(void* bucket, std::size_t slot_bytes) = [](void*, std::size_t) {});
 
     // Has `function(object, argument)` called once when the object is unreachable. `object` is its start (for
-    // objects of below 16 bytes without pointers any byte will do). `descriptor` goes along for the front end.
+    // objects of below 16 bytes without pointers any byte will do). `descriptor` goes along for the front
+    // end.
     [[nodiscard]] Attached set_finalizer(void* object, void (*function)(void* object, void* argument),
                                          void* argument, const void* descriptor = nullptr);
     // False when there was none.
@@ -88,7 +90,8 @@ public:
 
     // For the sweeper of `span`, before the mark bits become the allocated ones. May set marks.
     void sweep(heap::Span& span);
-    // The program is about to free the object: handles become null, cleanups are queued, a finalizer is dropped.
+    // The program is about to free the object: handles become null, cleanups are queued, a finalizer is
+    // dropped.
     void forget_object(void* object);
 
     // Queues every finalizer and cleanup there is, for an end of the process that wants them.

@@ -6,9 +6,9 @@
 // memory, so a sweep cannot fail half-way through an object. Once queued, a record's offset is the object's
 // address. The queue keeps the objects and arguments alive: it is a root as a whole.
 //
-// Sweeps fill it, so a mark phase mostly sees it shrink. mark() walks it in small steps under the lock; a call
-// taken before the walk reached it is greyed by its taker, who moves the cursor on; what is appended while
-// marking is greyed by who appends.
+// Sweeps fill it, so a mark phase mostly sees it shrink. mark() walks it in small steps under the lock; a
+// call taken before the walk reached it is greyed by its taker, who moves the cursor on; what is appended
+// while marking is greyed by who appends.
 //
 // Locks: a leaf. Floor: gc. Source: Go runtime mfinal.go (BSD-3); differs in queueing the records themselves.
 // SPDX-License-Identifier: MIT
@@ -64,8 +64,9 @@ public:
         base::Guard guard(lock_);
         return length() == 0 && running() == 0;
     }
-    // relaxed, both: hints and statistics
+    // relaxed: hints and statistics
     [[nodiscard]] std::uint64_t length() const { return length_.load(std::memory_order_relaxed); }
+    // relaxed: hints and statistics
     [[nodiscard]] std::uint64_t running() const { return running_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t appended_total() const { return appended_.value(); }
     [[nodiscard]] std::uint64_t finished_total() const { return finished_.value(); }

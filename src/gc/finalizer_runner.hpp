@@ -9,7 +9,8 @@
 //
 // A call in the making lives on its thread's stack only, which is scanned like any other: the thread is
 // attached as a mutator and runs as user code during the call. So a finalizer may allocate, attach finalizers
-// anew, collect, and run pending calls itself. Exceptions end in `call` of the environment, which reports them.
+// anew, collect, and run pending calls itself. Exceptions end in `call` of the environment, which reports
+// them.
 //
 // After fork() the child has no such thread until somebody starts one; calls that ran in the parent's threads
 // at that moment are the parent's.
@@ -27,7 +28,8 @@
 
 namespace cairn::gc {
 
-// What the runner needs from above and beside; the defaults serve a program of one thread without a collector.
+// What the runner needs from above and beside; the defaults serve a program of one thread without a
+// collector.
 struct RunnerEnvironment {
     // Starts a thread; false when the OS refuses.
     bool (*spawn)(void (*entry)(void*), void* argument) = [](void (*)(void*), void*) { return false; };
@@ -59,7 +61,8 @@ public:
     // relaxed: a setting alone
     [[nodiscard]] FinalizerMode mode() const { return mode_.load(std::memory_order_relaxed); }
 
-    // Makes up to `max` queued calls on the calling thread; says how many. Needs: a mutator outside the runtime.
+    // Makes up to `max` queued calls on the calling thread; says how many. Needs: a mutator outside the
+    // runtime.
     std::size_t run_pending(std::size_t max = SIZE_MAX);
 
     // Something was attached that will need the thread.
@@ -69,7 +72,7 @@ public:
     void start_if_wanted() {
         // relaxed, all: hints; start() decides
         if (is_wanted_.load(std::memory_order_relaxed) && mode() == FinalizerMode::thread &&
-            thread_.load(std::memory_order_relaxed) == ThreadState::none)  // relaxed: as above
+            thread_.load(std::memory_order_relaxed) == none)  // relaxed: as above
             start();
     }
     // There may be something to do.
@@ -82,7 +85,10 @@ public:
     void reset_in_child();
 
 private:
-    enum class ThreadState : std::uint32_t { none, running, ending };
+    // States of thread_.
+    static constexpr std::uint32_t none = 0;
+    static constexpr std::uint32_t running = 1;
+    static constexpr std::uint32_t ending = 2;
 
     void start();
     static void thread_entry(void* runner);
@@ -95,9 +101,8 @@ private:
     const RunnerEnvironment* environment_ = nullptr;  // [fixed]
     std::atomic<FinalizerMode> mode_{FinalizerMode::thread};  // [atomic]
     std::atomic<bool> is_wanted_{false};                      // [atomic]
-    std::atomic<ThreadState> thread_{ThreadState::none};      // [atomic]
+    std::atomic<std::uint32_t> thread_{none};                 // [atomic] who stops it waits here
     std::atomic<std::uint32_t> is_asleep_{0};                 // [atomic] 1: the thread sleeps, or is about to
-    std::atomic<std::uint32_t> ended_{0};                     // [atomic] threads that ended; waited for
 };
 
 }  // namespace cairn::gc

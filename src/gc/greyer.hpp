@@ -1,10 +1,11 @@
 // Greyer: what everything that holds objects weakly asks of the marker, as two verbs and a question.
 //
 // Finalizers, cleanups and ephemerons stand beside the marker, not above it: they are told how to grey a word
-// and how to grey what an object holds, and need no more of it. A test, and the reference marker of verify.hpp,
-// give verbs of their own.
+// and how to grey what an object holds, and need no more of it. A test, and the reference marker of
+// verify.hpp, give verbs of their own.
 //
-// Also here: finding the object of an address the slow and simple way, for calls that are not part of marking.
+// Also here: finding the object of an address the slow and simple way, for calls that are not part of
+// marking.
 //
 // Floor: gc.
 // SPDX-License-Identifier: MIT

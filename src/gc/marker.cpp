@@ -17,6 +17,7 @@ using heap::word_bytes;
 
 // What looking at one word costs at least, in scanned bytes: objects without pointers are not free to mark.
 constexpr std::size_t visit_bytes = 16;
+constexpr std::size_t visits_at_once = 256;
 
 // The program may be writing it.
 std::uintptr_t load_word(std::uintptr_t address) {
@@ -25,19 +26,9 @@ std::uintptr_t load_word(std::uintptr_t address) {
 
 }  // namespace
 
-Slot Marker::resolve(const MarkSpace& space, std::uintptr_t address) {
-    const std::uint32_t entry = space.objects->entry(address);
-    if (entry == 0) return {};
-    const std::uint32_t id = pages::object_entry_shape(entry);
-    const std::uint32_t page = entry & pages::object_entry_page_mask;
-    if (page == pages::object_entry_large) [[unlikely]] {
-        const heap::Span* span = space.addresses->span_of(address);
-        return span == nullptr ? Slot{} : Slot{span->base, id};
-    }
-    const Shape& shape = (*space.shapes)[id];
-    const std::uint64_t offset = page << base::page_shift | (address & (base::page_bytes - 1));
-    const std::uint64_t index = offset * shape.magic >> 32;
-    return {address - offset + index * shape.slot_bytes, id};
+Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id) {
+    const heap::Span* span = space.addresses->span_of(address);
+    return span == nullptr ? Slot{} : Slot{span->base, id};
 }
 
 // Resolves a word within bounds and starts its cache misses. Needs: room in the ring.
@@ -97,15 +88,86 @@ bool Marker::drain(std::size_t scan_bytes) {
     const std::uint64_t end = count.scanned_bytes + scan_bytes;
     std::uint64_t visits = 0;
     while (refill_ring()) {
-        for (unsigned n = ring_size; n > 0 && head_ != tail_; --n) {
-            visit(ring_[head_++ % ring_size]);
-            if (buffer_ != nullptr && buffer_->count != 0 && tail_ - head_ < ring_size)
-                feed(buffer_->words[--buffer_->count]);
-            ++visits;
-        }
+        drain_ring(visits_at_once);
+        visits += visits_at_once;
         if (count.scanned_bytes + visits * visit_bytes >= end) return false;
     }
     return true;
+}
+
+// The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
+// members as far as the compiler knows.
+void Marker::drain_ring(std::size_t visits) {
+    const pages::ObjectMap::View map = space_.objects->view();
+    const Shape* const shapes = space_.shapes->table();
+    const pages::ObjectMap::Bounds bounds = bounds_;
+    Slot* const ring = ring_;
+    WorkBuffer* buffer = buffer_;
+    unsigned head = head_;
+    unsigned tail = tail_;
+    MarkCount done;
+
+    const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
+        const std::uint32_t entry = map.entry(word);
+        if (entry == 0) return;
+        const std::uint32_t id = pages::object_entry_shape(entry);
+        const std::uint32_t page = entry & pages::object_entry_page_mask;
+        std::uintptr_t start = 0;
+        if (page == pages::object_entry_large) [[unlikely]] {
+            start = resolve_large(space_, word, id).start;
+            if (start == 0) return;
+        } else {
+            const std::uint64_t offset = page << base::page_shift | (word & (base::page_bytes - 1));
+            start = word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes;
+        }
+        __builtin_prefetch(&map.pair(start));
+        __builtin_prefetch(reinterpret_cast<const void*>(start));
+        ring[tail++ % ring_size] = {start, id};
+    };
+    const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
+        if (!bounds.holds(word)) return;
+        if (tail - head < ring_size) return feed_one(word);
+        if (buffer == nullptr || buffer->is_full()) [[unlikely]] {
+            keep_slow(word);
+            buffer = buffer_;
+            return;
+        }
+        buffer->words[buffer->count++] = word;
+    };
+
+    for (; visits > 0 && head != tail; --visits) {
+        const Slot slot = ring[head++ % ring_size];
+        if (buffer != nullptr && buffer->count != 0) feed_one(buffer->words[--buffer->count]);
+        pages::BitPair& both = map.pair(slot.start);
+        const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
+        // acquire: pairs with set_run(): the slot was zeroed before
+        if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) continue;
+        std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
+        // An exchange, since an or that tells the old bit is several times slower.
+        while ((marked & bit) == 0 &&
+               !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
+        }
+        if ((marked & bit) != 0) continue;
+        const Shape& shape = shapes[slot.shape];
+        ++done.marked_objects;
+        done.marked_bytes += shape.slot_bytes;
+        if (shape.rule == ScanRule::mask) [[likely]] {
+            done.scanned_bytes += shape.slot_bytes;
+            for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
+                push_one(load_word(slot.start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
+            continue;
+        }
+        if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
+        head_ = head;
+        tail_ = tail;
+        scan_new(slot.start, shape);
+        head = head_;
+        tail = tail_;
+        buffer = buffer_;
+    }
+    head_ = head;
+    tail_ = tail;
+    count.add(done);
 }
 
 void Marker::flush() {
@@ -114,30 +176,11 @@ void Marker::flush() {
     buffer_ = nullptr;
 }
 
-inline void Marker::visit(Slot slot) {
-    pages::BitPair& both = space_.objects->pair(slot.start);
-    const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
-    // acquire: pairs with set_run(): the slot was zeroed before
-    if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return;
-    if ((both.marked.load(std::memory_order_relaxed) & bit) != 0) return;  // relaxed: see try_mark()
-    // relaxed: see try_mark()
-    if ((both.marked.fetch_or(bit, std::memory_order_relaxed) & bit) != 0) return;
-    const Shape& shape = (*space_.shapes)[slot.shape];
-    if (shape.slot_bytes == 0) [[unlikely]] return visit_large(slot.start, shape);
-    count.marked_bytes += shape.slot_bytes;
-    ++count.marked_objects;
-    if (shape.rule == ScanRule::mask) [[likely]] {
-        count.scanned_bytes += shape.slot_bytes;
-        return scan_mask(shape.mask, slot.start);
-    }
-    if (shape.rule == ScanRule::nothing) return;
-    scan(shape, slot.start, slot.start, slot.start + shape.slot_bytes);
-}
-
-void Marker::visit_large(std::uintptr_t start, const Shape& shape) {
+// The fields of an object just marked, unless one mask tells them all; counts a large one.
+void Marker::scan_new(std::uintptr_t start, const Shape& shape) {
+    if (shape.slot_bytes != 0) return scan(shape, start, start, start + shape.slot_bytes);
     heap::Span* span = space_.addresses->span_of(start);
     count.marked_bytes += span->bytes();
-    ++count.marked_objects;
     if (shape.rule == ScanRule::nothing) return;
     if (span->bytes() <= WorkPool::piece_bytes || !space_.pool->add_large(*span))
         scan(shape, start, start, span->end());

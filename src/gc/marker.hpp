@@ -87,10 +87,22 @@ public:
     MarkCount count;
 
     // The slot of an address within bounds; start 0: no collected span is there.
-    [[nodiscard]] static Slot resolve(const MarkSpace& space, std::uintptr_t address);
+    [[nodiscard, gnu::always_inline]] static Slot resolve(const MarkSpace& space, std::uintptr_t address) {
+        const std::uint32_t entry = space.objects->entry(address);
+        if (entry == 0) return {};
+        const std::uint32_t id = pages::object_entry_shape(entry);
+        const std::uint32_t page = entry & pages::object_entry_page_mask;
+        if (page == pages::object_entry_large) [[unlikely]] return resolve_large(space, address, id);
+        const heap::Shape& shape = (*space.shapes)[id];
+        const std::uint64_t offset = page << base::page_shift | (address & (base::page_bytes - 1));
+        const std::uint64_t index = offset * shape.magic >> 32;
+        return {address - offset + index * shape.slot_bytes, id};
+    }
 
 private:
     static constexpr unsigned ring_size = 64;
+
+    [[nodiscard]] static Slot resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id);
 
     void push_inside(std::uintptr_t word);
     void keep(std::uintptr_t word);
@@ -98,8 +110,8 @@ private:
     void feed(std::uintptr_t word);
     [[nodiscard]] bool refill_ring();
     [[nodiscard]] bool take_work();
-    void visit(Slot slot);
-    void visit_large(std::uintptr_t start, const heap::Shape& shape);
+    void drain_ring(std::size_t visits);
+    void scan_new(std::uintptr_t start, const heap::Shape& shape);
     // Scans [from, to) of the object at `base`.
     void scan(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to);
     void scan_mask(std::uint64_t mask, std::uintptr_t base);

@@ -133,7 +133,7 @@ void WeakHandles::release_last(WeakCell* cell) {
         return before == 2;
     });
     if (record == nullptr) return;
-    cell->references.store(0, std::memory_order_relaxed);  // relaxed: nobody else has it; see used_after_release
+    cell->references.store(0, std::memory_order_relaxed);  // relaxed: nobody else has it
     cells_.free(cell);
     specials_->free(record);
 }

@@ -64,7 +64,7 @@ enum class ScanRule : std::uint8_t {
     every_word,  // each may be a pointer
 };
 
-struct Shape {
+struct alignas(64) Shape {
     std::uint32_t magic = 0;       // [fixed] ceil(2^32 / slot_bytes); 0: large
     std::uint32_t slot_bytes = 0;  // [fixed] 0: large, the span knows
     std::uint64_t mask = 0;        // [fixed] rule `mask`: bit i: word i holds a pointer
@@ -93,6 +93,7 @@ public:
     [[nodiscard]] bool initialize(pages::Metadata& metadata);
 
     [[nodiscard]] const Shape& operator[](unsigned id) const { return table_[id]; }
+    [[nodiscard]] const Shape* table() const { return table_; }
     // Ids below this are in use.
     [[nodiscard]] unsigned count() const {
         return count_.load(std::memory_order_acquire);  // acquire: pairs with intern()

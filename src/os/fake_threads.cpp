@@ -9,6 +9,7 @@
 namespace cairn::os {
 
 bool spawn_thread(void (*)(void*), void*, const char*) { return false; }
+bool is_own_start(void* (*)(void*)) { return false; }
 
 MemoryRange current_stack() {
     pthread_attr_t attributes;

@@ -33,6 +33,9 @@ inline constexpr std::size_t red_zone_bytes = 0;
 // has at most 15 characters. Needs: no lock of ours held, for libc allocates. False when the OS refuses.
 [[nodiscard]] bool spawn_thread(void (*entry)(void*), void* argument, const char* name);
 
+// Whether `start` begins the threads of spawn_thread(): who stands before pthread_create() lets them pass.
+[[nodiscard]] bool is_own_start(void* (*start)(void*));
+
 // ---- where a thread's roots lie
 
 // The stack of the calling thread, outside of its signal handlers: from the lowest address that is mapped now

@@ -95,6 +95,22 @@ public:
         return std::uint64_t{1} << (address >> granule_shift & 63);
     }
 
+    // The tables as a loop wants them, in registers. Valid for ever; bounds() may grow.
+    struct View {
+        const std::atomic<std::uint16_t>* entries;
+        BitPair* pairs;
+        std::uintptr_t window_base;
+
+        [[nodiscard]] std::uint32_t entry(std::uintptr_t address) const {
+            // acquire: as entry()
+            return entries[(address - window_base) >> base::page_shift].load(std::memory_order_acquire);
+        }
+        [[nodiscard]] BitPair& pair(std::uintptr_t address) const {
+            return pairs[(address - window_base) >> pair_shift];
+        }
+    };
+    [[nodiscard]] View view() const { return {entries_, pairs_, window_base_}; }
+
     // Writes make_object_entry(shape, i) for page i, or `large` for all; see clear_entries().
     void set_entries(std::uintptr_t base, std::size_t pages, unsigned shape, bool is_large);
     void clear_entries(std::uintptr_t base, std::size_t pages);

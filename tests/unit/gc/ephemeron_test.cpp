@@ -204,7 +204,7 @@ TEST_F(EphemeronTest, AgreesWithAModelWhileItGrowsAndShrinks) {
         collector.collect();
         collector.collect();
         ephemerons.verify(*map);
-        EXPECT_EQ(ephemerons.count(*map), model.size()) << "entries of dead keys are dropped by the next cycle";
+        EXPECT_EQ(ephemerons.count(*map), model.size()) << "dead keys' entries go in the next cycle";
         for (void* key : keys) {
             const auto known = model.find(key);
             EXPECT_EQ(value_of(key), known == model.end() ? nullptr : known->second);
@@ -214,69 +214,69 @@ TEST_F(EphemeronTest, AgreesWithAModelWhileItGrowsAndShrinks) {
     EXPECT_EQ(collector.finalizer.weak().count(), 0u);
 }
 
-TEST_F(EphemeronTest, ThreadsUseMapsAndThrowThemAwayWhileCyclesRun) {
-    std::atomic<bool> is_over{false};
-    std::atomic<std::uint64_t> found{0};
-    constexpr unsigned thread_count = 3;
-    heap::SweptCache caches[thread_count];
-    std::atomic<void*> keys[64] = {};
-    for (auto& key : keys) key.store(collector.allocate());
-    std::vector<std::thread> threads;
-    for (unsigned t = 0; t < thread_count; ++t) {
-        ASSERT_TRUE(caches[t].attach(collector.heap.centrals(), nullptr, t + 2));
-        collector.caches.push_back(&caches[t]);
-        threads.emplace_back([&, t] {
-            unsigned random = t + 1;
-            EphemeronMap* own = nullptr;
-            while (!is_over.load()) {
-                const Inside inside(collector);
-                random = random * 1664525 + 1013904223;
-                void* key = keys[random >> 24 & 63].load();
-                if (own == nullptr) own = ephemerons.create();
-                EphemeronMap& used = (random >> 16 & 1) != 0 ? *map : *own;
-                switch (random >> 20 & 3) {
-                case 0: {
-                    void** value = SmallCollector::allocate_from(caches[t], 2, SmallCollector::conservative);
-                    value[1] = value;
-                    EXPECT_TRUE(ephemerons.set(used, key, value));
-                    break;
-                }
-                case 1: (void)ephemerons.remove(used, key); break;
-                default: {
-                    void* value = nullptr;
-                    if (!ephemerons.get(used, key, value)) break;
-                    EXPECT_EQ(static_cast<void**>(value)[1], value);
-                    found.fetch_add(1);
-                }
-                }
-                if ((random >> 8 & 1023) == 0) {
-                    ephemerons.destroy(own);
-                    own = nullptr;
-                }
-            }
+class EphemeronThreadsTest : public EphemeronTest {
+protected:
+    void run_thread(unsigned number, heap::SweptCache& cache) {
+        unsigned random = number + 1;
+        EphemeronMap* own = nullptr;
+        while (!is_over.load()) {
             const Inside inside(collector);
-            if (own != nullptr) ephemerons.destroy(own);
-        });
+            random = random * 1664525 + 1013904223;
+            void* key = keys[random >> 24 & 63].load();
+            if (own == nullptr) own = ephemerons.create();
+            use((random >> 16 & 1) != 0 ? *map : *own, key, random >> 20 & 3, cache);
+            if ((random >> 8 & 1023) != 0) continue;
+            ephemerons.destroy(own);
+            own = nullptr;
+        }
+        const Inside inside(collector);
+        if (own != nullptr) ephemerons.destroy(own);
     }
-    for (int cycle = 0; cycle < 200 || found.load() < 20000; ++cycle) {
+    // A value holds its own address: whoever reads it must find that.
+    void use(EphemeronMap& used, void* key, unsigned what, heap::SweptCache& cache) {
+        void* value = nullptr;
+        if (what == 0) {
+            void** fresh = SmallCollector::allocate_from(cache, 2, SmallCollector::conservative);
+            fresh[1] = fresh;
+            EXPECT_TRUE(ephemerons.set(used, key, fresh));
+        } else if (what == 1) {
+            (void)ephemerons.remove(used, key);
+        } else if (ephemerons.get(used, key, value)) {
+            EXPECT_EQ(static_cast<void**>(value)[1], value);
+            found.fetch_add(1);
+        }
+    }
+    void run_cycle(unsigned number) {
         {
             const SmallCollector::Stop stop(collector);
             collector.roots.clear();
-            keys[static_cast<unsigned>(cycle) & 63].store(collector.allocate());
+            keys[number & 63].store(collector.allocate());
             for (auto& key : keys) collector.roots.push_back(key.load());
         }
         collector.begin_mark();
         collector.mark_roots();
         while (ephemerons.advance(SmallCollector::greyer()) != 0) collector.drain();
         collector.end_mark();
-        while (true) {
-            const Inside inside(collector);
-            if (collector.sweeper.sweep_one() == 0) break;
-        }
-        while (!collector.sweeper.is_done()) std::this_thread::yield();
+        collector.sweep_beside_threads();
         const SmallCollector::Stop stop(collector);
         ephemerons.verify(*map);
     }
+
+    std::atomic<bool> is_over{false};
+    std::atomic<std::uint64_t> found{0};
+    std::atomic<void*> keys[64] = {};
+};
+
+TEST_F(EphemeronThreadsTest, UseMapsAndThrowThemAwayWhileCyclesRun) {
+    heap::SweptCache caches[3];
+    for (auto& key : keys) key.store(collector.allocate());
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 3; ++t) {
+        ASSERT_TRUE(caches[t].attach(collector.heap.centrals(), nullptr, t + 2));
+        collector.caches.push_back(&caches[t]);
+        threads.emplace_back([this, t, &caches] { run_thread(t, caches[t]); });
+    }
+    for (unsigned cycle = 0; cycle < 200 || found.load() < 20000; ++cycle) run_cycle(cycle);
     is_over.store(true);
     for (std::thread& thread : threads) thread.join();
     ephemerons.destroy(map);

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -105,6 +106,7 @@ public:
         the_marker().flush();
         EXPECT_TRUE(pool.is_dry());
         marker.clear();
+        if (at_end_of_marking) at_end_of_marking();
         heap.shared().allocates_black.store(false, std::memory_order_relaxed);
         for (unsigned shape = 0; shape < heap.centrals().shapes().count(); ++shape)
             heap.centrals().of(shape).reset_unswept();
@@ -124,6 +126,14 @@ public:
         end_mark();
         sweep_all();
     }
+    // The same beside test threads, whose sweeps it waits for.
+    void sweep_beside_threads();
+    // After a fork within a Stop. The lock counts waiting readers who are not here.
+    void reset_in_child() {
+        new (&world) std::shared_mutex;
+        world.lock();
+        finalizer.reset_in_child();
+    }
     // A number of cycles, with all calls made after each; returns how many calls.
     std::size_t collect_and_run(int cycles = 1) {
         std::size_t calls = 0;
@@ -136,9 +146,8 @@ public:
 
     [[nodiscard]] bool is_marking() { return heap.shared().is_marking(); }
     static Greyer greyer() {
-        return {current,
-                [](void* self, std::uintptr_t word) { static_cast<SmallCollector*>(self)->shade(word, false); },
-                [](void* self, std::uintptr_t word) { static_cast<SmallCollector*>(self)->shade(word, true); }};
+        return {current, [](void*, std::uintptr_t word) { current->shade(word, false); },
+                [](void*, std::uintptr_t word) { current->shade(word, true); }};
     }
 
     heap::SpanAlloc spans;
@@ -152,6 +161,7 @@ public:
     MarkSpace space;
     std::shared_mutex world;
     std::atomic<int> stops_wanted{0};
+    std::function<void()> at_end_of_marking;  // all is marked, nothing is swept, the world is stopped
     std::size_t samples_freed = 0;
 
     static inline SmallCollector* current = nullptr;
@@ -228,5 +238,13 @@ public:
 private:
     SmallCollector& collector_;
 };
+
+inline void SmallCollector::sweep_beside_threads() {
+    for (std::size_t pages = 1; pages != 0;) {
+        const Inside inside(*this);
+        pages = sweeper.sweep_one();
+    }
+    while (!sweeper.is_done()) std::this_thread::yield();
+}
 
 }  // namespace cairn::gc

@@ -151,56 +151,46 @@ TEST_F(WeakDeathTest, AHandleReleasedTooOften) {
 
 // Threads make, follow and release handles to a few shared objects, which come and go, while cycles run. An
 // object holds its own address: whoever gets it through a handle must find that.
-TEST_F(WeakTest, ThreadsAndCycles) {
-    constexpr unsigned slots = 16;
-    std::atomic<void*> shared[slots] = {};
-    const auto renew = [&](heap::SweptCache& cache, unsigned slot) {
+class WeakThreadsTest : public WeakTest {
+protected:
+    static constexpr unsigned slots = 16;
+
+    void renew(heap::SweptCache& cache, unsigned slot) {
         void** object = SmallCollector::allocate_from(cache, 4, SmallCollector::conservative);
         object[1] = object;
         shared[slot].store(object);
-    };
-    for (unsigned i = 0; i < slots; ++i) renew(collector.cache, i);
-    std::atomic<bool> is_over{false};
-    std::atomic<std::uint64_t> followed{0};
-    std::atomic<std::uint64_t> was_null{0};
-    heap::SweptCache caches[3];
-    std::vector<std::thread> threads;
-    for (unsigned t = 0; t < 3; ++t) {
-        ASSERT_TRUE(caches[t].attach(collector.heap.centrals(), nullptr, t + 2));
-        collector.caches.push_back(&caches[t]);
-        threads.emplace_back([&, t] {
-            std::vector<WeakCell*> handles;
-            unsigned random = t + 1;
-            while (!is_over.load() || !handles.empty()) {
-                const Inside inside(collector);
-                random = random * 1664525 + 1013904223;
-                const unsigned slot = random >> 24 & (slots - 1);
-                if (!is_over.load() && handles.size() < 200) {
-                    if (WeakCell* cell = weak.create(shared[slot].load())) handles.push_back(cell);
-                }
-                if ((random >> 16 & 7) == 0) renew(caches[t], slot);
-                if (handles.empty()) continue;
-                const std::size_t at = (random >> 8) % handles.size();
-                if (void* target = weak.get(handles[at])) {
-                    EXPECT_EQ(static_cast<void**>(target)[1], target);
-                    followed.fetch_add(1);
-                } else {
-                    was_null.fetch_add(1);
-                }
-                if ((random >> 12 & 3) != 0 && !is_over.load() && handles.size() < 200) continue;
-                weak.release(handles[at]);
-                handles.erase(handles.begin() + static_cast<std::ptrdiff_t>(at));
-            }
-        });
     }
-    for (int cycle = 0; cycle < 200 || followed.load() < 20000 || was_null.load() < 200; ++cycle) {
+    void run_thread(unsigned number, heap::SweptCache& cache) {
+        std::vector<WeakCell*> handles;
+        unsigned random = number + 1;
+        while (!is_over.load() || !handles.empty()) {
+            const Inside inside(collector);
+            random = random * 1664525 + 1013904223;
+            const unsigned slot = random >> 24 & (slots - 1);
+            const bool may_grow = !is_over.load() && handles.size() < 200;
+            if (may_grow)
+                if (WeakCell* cell = weak.create(shared[slot].load())) handles.push_back(cell);
+            if ((random >> 16 & 7) == 0) renew(cache, slot);
+            if (handles.empty()) continue;
+            const std::size_t at = (random >> 8) % handles.size();
+            follow(handles[at]);
+            if ((random >> 12 & 3) != 0 && may_grow) continue;
+            weak.release(handles[at]);
+            handles.erase(handles.begin() + static_cast<std::ptrdiff_t>(at));
+        }
+    }
+    void follow(WeakCell* cell) {
+        void* target = weak.get(cell);
+        (target != nullptr ? followed : was_null).fetch_add(1);
+        if (target != nullptr) EXPECT_EQ(static_cast<void**>(target)[1], target);
+    }
+    void run_cycle() {
         collector.begin_mark();
         collector.mark_roots();
         {
             // As the barrier would: what the threads stored is greyed.
             const Inside inside(collector);
-            for (auto& each : shared)
-                SmallCollector::greyer()(each.load());
+            for (auto& each : shared) SmallCollector::greyer()(each.load());
         }
         {
             const SmallCollector::Stop stop(collector);
@@ -208,13 +198,25 @@ TEST_F(WeakTest, ThreadsAndCycles) {
             for (auto& each : shared) collector.roots.push_back(each.load());
         }
         collector.end_mark();
-        while (true) {
-            const Inside inside(collector);
-            if (collector.sweeper.sweep_one() == 0) break;
-        }
-        // Others may be in the middle of a sweep of theirs: no cycle before they are done.
-        while (!collector.sweeper.is_done()) std::this_thread::yield();
+        collector.sweep_beside_threads();
     }
+
+    std::atomic<void*> shared[slots] = {};
+    std::atomic<bool> is_over{false};
+    std::atomic<std::uint64_t> followed{0};
+    std::atomic<std::uint64_t> was_null{0};
+};
+
+TEST_F(WeakThreadsTest, FollowAndReleaseWhileCyclesRun) {
+    heap::SweptCache caches[3];
+    for (unsigned i = 0; i < slots; ++i) renew(collector.cache, i);
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 3; ++t) {
+        ASSERT_TRUE(caches[t].attach(collector.heap.centrals(), nullptr, t + 2));
+        collector.caches.push_back(&caches[t]);
+        threads.emplace_back([this, t, &caches] { run_thread(t, caches[t]); });
+    }
+    for (int cycle = 0; cycle < 200 || followed.load() < 20000 || was_null.load() < 200; ++cycle) run_cycle();
     is_over.store(true);
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(weak.count(), 0u);
