@@ -324,7 +324,11 @@ TEST_F(WorldTest, AChildForkedBehindOurBackIsFoundOutByItsOwnThread) {
     EXPECT_EQ(wait_for_child(child), 0);
 
     const auto second = static_cast<pid_t>(syscall(SYS_fork));
-    if (second == 0) _exit(world.stop_all(nullptr) ? 1 : world.failure().empty() ? 2 : 0);
+    if (second == 0) {
+        int result = 3;
+        std::thread([&] { result = world.stop_all(nullptr) ? 1 : world.failure().empty() ? 2 : 0; }).join();
+        _exit(result);
+    }
     EXPECT_EQ(wait_for_child(second), 0);
 }
 
