@@ -26,8 +26,12 @@ using heap::ShapeId;
 class Allocating {
 public:
     explicit Allocating(Mutator& mutator) : mutator_(mutator) {
-        if (mutator.is_allocating) [[unlikely]]
-            base::fatal("allocation in a signal handler that interrupted the allocator");
+        // relaxed: this thread's own
+        const bool is_inside = mutator.thread.runtime_depth.load(std::memory_order_relaxed) != 0;
+        if (mutator.is_allocating || is_inside) [[unlikely]]
+            base::fatal(mutator.thread.blocking_depth != 0
+                            ? "allocation by a thread that said it is blocked, or that waits for a cycle"
+                            : "allocation in a signal handler that interrupted the allocator");
         mutator.is_allocating = true;
         std::atomic_signal_fence(std::memory_order_seq_cst);  // before anything is read
     }

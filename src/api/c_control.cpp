@@ -151,10 +151,16 @@ CAIRN_API void cairn_detach_thread(void) noexcept {
 }
 
 CAIRN_API void cairn_blocking_begin(void) noexcept {
-    if (cairn::gc::Mutator* thread = current_mutator()) cairn::gc::World::enter_blocking(thread->thread);
+    cairn::gc::Mutator* thread = current_mutator();
+    if (thread == nullptr) return;
+    thread->is_allocating = true;  // it may not, until it ends
+    cairn::gc::World::enter_blocking(thread->thread);
 }
 CAIRN_API void cairn_blocking_end(void) noexcept {
-    if (mutator != nullptr) cairn::gc::World::leave_blocking(mutator->thread);
+    if (mutator == nullptr || mutator->thread.blocking_depth == 0) return;
+    const bool is_last = mutator->thread.blocking_depth == 1;
+    cairn::gc::World::leave_blocking(mutator->thread);
+    if (is_last) mutator->is_allocating = false;
 }
 
 // ---- fibers

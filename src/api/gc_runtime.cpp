@@ -19,6 +19,24 @@ __thread gc::Mutator* mutator __attribute__((tls_model("initial-exec"))) = nullp
 
 namespace {
 
+// [owner] The thread is being attached or detached: a signal handler of its own may not use the heap then.
+constinit __thread bool is_changing __attribute__((tls_model("initial-exec"))) = false;
+
+class Changing {
+public:
+    Changing() {
+        if (is_changing) base::fatal("allocation in a signal handler that interrupted the allocator");
+        is_changing = true;
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // before anything is changed
+    }
+    ~Changing() {
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // after everything was
+        is_changing = false;
+    }
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+};
+
 constinit pthread_key_t exit_key = 0;
 constinit std::atomic<bool> has_exit_key{false};
 
@@ -108,6 +126,7 @@ bool GcRuntime::start() {
 
 gc::Mutator* GcRuntime::attach_thread() {
     if (mutator != nullptr) return mutator;
+    Changing now;
     if (!ensure_started()) return nullptr;
     mutator = collector.attach();
     // acquire: pairs with start(); without a key the thread is found gone by the next stop after its end
@@ -119,6 +138,7 @@ gc::Mutator* GcRuntime::attach_thread() {
 void GcRuntime::detach_thread() {
     gc::Mutator* leaving = mutator;
     if (leaving == nullptr) return;
+    Changing now;
     mutator = nullptr;
     collector.detach(*leaving);
 }

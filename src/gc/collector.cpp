@@ -224,15 +224,23 @@ void Collector::collect(Mutator& mutator) {
         collect_inline(mutator);
         return;
     }
+    // relaxed: turns_ orders what is added to it
+    const std::uint32_t declined = declined_.load(std::memory_order_relaxed);
     request(cycle_wanted | cycle_forced);
+    // A signal handler that interrupts the wait must not allocate: the collector may be at our cache.
+    const bool was_allocating = mutator.is_allocating;
+    mutator.is_allocating = true;
     World::enter_blocking(mutator.thread);
     for (;;) {
-        // acquire: the cycle's effects
-        const std::uint32_t done = completed_.load(std::memory_order_acquire);
+        const std::uint32_t turns = turns_.load(std::memory_order_acquire);  // acquire: the cycle's effects
+        // relaxed, both: turns_ orders them
+        const std::uint32_t done = completed_.load(std::memory_order_relaxed);
         if (static_cast<std::int32_t>(done - target) >= 0) break;
-        base::os_wait(completed_, done);
+        if (declined_.load(std::memory_order_relaxed) != declined) break;  // relaxed: as above
+        base::os_wait(turns_, turns);
     }
     World::leave_blocking(mutator.thread);
+    mutator.is_allocating = was_allocating;
 }
 
 int Collector::set_gc_percent(int percent) {
@@ -355,9 +363,10 @@ void Collector::finish_cycle() {
         Guard guard(lock_);
         commit_pace(true);
     }
-    // release: the cycle's effects, to collect()
-    completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_release);
-    base::os_wake(completed_, true);
+    // relaxed, both: ours
+    completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    turns_.fetch_add(1, std::memory_order_release);  // release: the cycle's effects, to collect()
+    base::os_wake(turns_, true);
     finalizer_.runner().wake();
 }
 
@@ -371,6 +380,7 @@ void Collector::before_fork(Mutator* self) {
     fork_gate.close(self == nullptr ? nullptr : &self->thread);
     // A thread that cannot be stopped may be inside: the child then risks what any fork risks.
     if (world_.stop_all(self == nullptr ? nullptr : &self->thread)) world_.resume_all();
+    world_.lock_for_fork();  // a thread may be on its way into the list
     lock_.lock();
     finalizer_.lock_for_fork();
     roots_.lock();
@@ -380,6 +390,7 @@ void Collector::after_fork_parent() {
     roots_.unlock();
     finalizer_.unlock_after_fork();
     lock_.unlock();
+    world_.unlock_after_fork();
     fork_gate.open();
     end_turn();
 }

@@ -190,6 +190,7 @@ private:
     void rescan_overflow(Marker& marker);
     void finish_stopped(Marker& marker);
     void begin_sweep();
+    void retire_gone();
     void note_progress(Marker& marker);
     void add_counts(const MarkCount& count);
     void note_stop(std::uint64_t ns);
@@ -226,6 +227,7 @@ private:
     CycleReport now_;                                       // [owner] who runs the cycle
     WorkerPlan plan_;                                       // [owner] likewise
     std::uint64_t limited_assist_ns_ = 0;                   // [owner] of assist_ns_, what the limiter knows
+    std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
     bool is_watching_ = false;                              // [owner] likewise
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     // [atomic] grows with each stop; throttled threads wait
@@ -236,6 +238,8 @@ private:
     std::atomic<std::uint32_t> request_{0};                 // [atomic] bits: 1 cycle wanted, 2 forced
     std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
     std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
+    std::atomic<std::uint32_t> declined_{0};                // [atomic] requests met with the collector off
+    std::atomic<std::uint32_t> turns_{0};                   // [atomic] completed or declined; collect() waits
     std::atomic<Worker> worker_{Worker::none};              // [atomic] the collector's thread
     // [atomic] scan work done that nobody was asked for
     std::atomic<std::int64_t> credit_{0};

@@ -88,12 +88,14 @@ void Collector::scan_threads(Marker& marker) {
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
-    if (!roots_.is_current()) {  // a library was loaded just now
+    heap::Centrals& centrals = heap_->swept().centrals();
+    heap::SweptShared& shared = centrals.shared();
+    // A library was loaded just now, or the first conservative objects were made that nobody watches.
+    const bool is_watched = now_.is_stw || is_watching_;
+    if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || !roots_.is_current()) {
         world_.resume_all();
         return false;
     }
-    heap::Centrals& centrals = heap_->swept().centrals();
-    heap::SweptShared& shared = centrals.shared();
     CAIRN_CHECK(sweeper_.is_done());
     for (unsigned shape = 0; shape < centrals.shapes().count(); ++shape) centrals.of(shape).reset_unswept();
 
@@ -310,6 +312,19 @@ void Collector::finish_stopped(Marker& marker) {
     begin_sweep();
     world_.for_each([](ThreadRecord& thread) { Mutator::of(thread).cache.sweep_stale(); });
     (void)centrals.rehome_strays();
+    retire_gone();
+}
+
+// What threads had that ended without a word. Needs: the world stopped, and what they cached is swept.
+void Collector::retire_gone() {
+    while (ThreadRecord* thread = world_.take_gone()) {
+        Mutator& gone = Mutator::of(*thread);
+        gone.cache.release_all();
+        heap_->spans().flush(gone.local);
+        threads_.subtract(1);
+        Guard guard(lock_);
+        spare_mutators_.push_front(&gone);
+    }
 }
 
 void Collector::begin_sweep() {
@@ -365,13 +380,17 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         Guard guard(lock_);
         mode = effective(settings_.mode, self != nullptr);
     }
-    if (mode == Mode::off) return true;
+    if (mode == Mode::off) {
+        declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
+        return true;
+    }
     now_ = {};
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
     if (!roots_.refresh()) return false;  // what is not known to be a root might be one
     is_watching_ = false;
+    conservative_spans_ = heap_->swept().shared().conservative_spans.value();
     if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
         is_watching_ = watch_.begin(*space_.objects);
         if (!is_watching_) {
@@ -381,8 +400,8 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     }
     if (mode == Mode::stw && self == nullptr) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!begin_marking(self)) return false;
     now_.is_stw = mode == Mode::stw;
+    if (!begin_marking(self)) return false;
     Marker marker(space_);
     scan_threads(marker);
     if (mode == Mode::stw) {

@@ -56,13 +56,23 @@ void Marker::push(std::uintptr_t word) {
 
 void Marker::keep_slow(std::uintptr_t word) {
     WorkBuffer* fresh = space_.pool->take_empty();
-    if (fresh == nullptr) {
-        space_.pool->note_overflow();
-        return;
-    }
+    if (fresh == nullptr) return mark_unscanned(word);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = fresh;
     buffer_->words[buffer_->count++] = word;
+}
+
+// For want of memory: the object is marked, and scanned with all marked ones by and by. What is marked
+// already is no reason for another round, so the rounds come to an end.
+void Marker::mark_unscanned(std::uintptr_t word) {
+    const Slot slot = resolve(space_, word);
+    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return;
+    if (!space_.objects->try_mark(slot.start)) return;
+    const Shape& shape = (*space_.shapes)[slot.shape];
+    ++count.marked_objects;
+    count.marked_bytes +=
+        shape.slot_bytes != 0 ? shape.slot_bytes : space_.addresses->span_of(slot.start)->bytes();
+    if (shape.rule != ScanRule::nothing) space_.pool->note_overflow();
 }
 
 bool Marker::take_work() {
@@ -233,12 +243,14 @@ void Marker::scan_tiles(const Shape& shape, std::uintptr_t base, std::uintptr_t 
 void Marker::push_roots(std::uintptr_t low, std::uintptr_t high) {
     for (std::uintptr_t at = base::align_up(low, word_bytes); at + word_bytes <= high; at += word_bytes) {
         const std::uintptr_t word = load_word(at);
-        if (!bounds_.holds(word)) continue;
-        push_inside(word);
+        const bool is_inside = bounds_.holds(word);
+        if (is_inside) push_inside(word);
         if (word % pages::granule_bytes != 0 || !bounds_.holds(word - 1)) continue;
         const Slot before = resolve(space_, word - 1);
-        if (before.start == 0 || (*space_.shapes)[before.shape].rule == ScanRule::mask) continue;
-        if (resolve(space_, word).start != before.start) push_inside(word - 1);
+        if (before.start == 0) continue;
+        const Shape& shape = (*space_.shapes)[before.shape];
+        if (shape.rule == ScanRule::mask && !shape.is_tiled) continue;
+        if (!is_inside || resolve(space_, word).start != before.start) push_inside(word - 1);
     }
     count.scanned_bytes += high - low;
 }

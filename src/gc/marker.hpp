@@ -109,6 +109,7 @@ private:
     void push_inside(std::uintptr_t word);
     void keep(std::uintptr_t word);
     void keep_slow(std::uintptr_t word);
+    void mark_unscanned(std::uintptr_t word);
     void feed(std::uintptr_t word);
     [[nodiscard]] bool refill_ring();
     [[nodiscard]] bool take_work();

@@ -104,6 +104,7 @@ Span* Central::sweep_for_span(std::uint32_t generation) {
 Span* Central::grow(LocalPages* local) {
     const Shape& shape = shared_->shapes[shape_];
     CAIRN_ASSERT(shape.size_class != 0);
+    if (shape.kind == ObjectKind::conservative) shared_->conservative_spans.add(1);
     return shared_->spans->allocate(size_classes[shape.size_class].span_pages, shape.kind, shape.size_class,
                                     local, shape_);
 }

@@ -88,6 +88,7 @@ struct SweptShared {
     base::Counter live_bytes;  // [atomic]
     // [atomic] slots handed out so far; caches add theirs when they let a span go
     base::Counter allocated_bytes;
+    base::Counter conservative_spans;                     // [atomic] made so far
     base::Counter tiny_objects;                           // [atomic] parts of tiny blocks handed out
     std::array<base::Counter, size_class_count> objects;  // [atomic] slots handed out, by class
 

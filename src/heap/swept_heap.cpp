@@ -15,6 +15,7 @@ Span* SweptHeap::make_large(std::size_t bytes, std::size_t alignment, ShapeId sh
     const std::size_t pages = base::divide_up(bytes, base::page_bytes);
     const ObjectKind kind = centrals_.shapes()[shape].kind;
     spans_->hooks().reclaim(pages * base::page_bytes, pages);
+    if (kind == ObjectKind::conservative) shared().conservative_spans.add(1);
     Span* span = alignment <= base::page_bytes ? spans_->allocate(pages, kind, 0, local, shape)
                                                : spans_->allocate_aligned(pages, alignment, kind, shape);
     if (span == nullptr) return nullptr;

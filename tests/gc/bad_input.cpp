@@ -48,14 +48,16 @@ void churn(long rounds) {
 void foreign_pointers() {
     static Node in_static_data;
     Node on_stack;
-    auto* unmapped = static_cast<char*>(mmap(nullptr, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    auto* unmapped = static_cast<char*>(mmap(nullptr, 1 << 20, PROT_NONE, flags, -1, 0));
     auto* in_malloc = static_cast<Node*>(std::malloc(sizeof(Node)));
     const std::uintptr_t words[] = {reinterpret_cast<std::uintptr_t>(&in_static_data),
                                     reinterpret_cast<std::uintptr_t>(&on_stack),
                                     reinterpret_cast<std::uintptr_t>(unmapped),
                                     reinterpret_cast<std::uintptr_t>(unmapped + 12345),
                                     reinterpret_cast<std::uintptr_t>(in_malloc),
-                                    0x1, 0xfff, 0xdead'beef'dead'beef, ~std::uintptr_t{0}, std::uintptr_t{1} << 47,
+                                    0x1, 0xfff, 0xdead'beef'dead'beef, ~std::uintptr_t{0},
+                                    std::uintptr_t{1} << 47,
                                     (std::uintptr_t{1} << 47) - 1, std::uintptr_t{1} << 63};
     Node* fields[std::size(words)];
     for (std::size_t i = 0; i < std::size(words); ++i) {
@@ -231,17 +233,44 @@ void threads_that_end_without_a_word() {
 
 void signal_during_allocation() {
     static std::atomic<bool> is_on{true};
+    cairn_keep_alive(cairn_alloc_conservative(48));
     struct sigaction action {};
     action.sa_handler = [](int) { cairn_keep_alive(cairn_alloc_conservative(48)); };
-    REQUIRE(sigaction(SIGALRM, &action, nullptr) == 0);
+    REQUIRE(sigaction(SIGUSR1, &action, nullptr) == 0);
     timer_t timer;
     struct sigevent event {};
     event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGALRM;
+    event.sigev_signo = SIGUSR1;
     REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
     const itimerspec every{{0, 50'000}, {0, 50'000}};
     REQUIRE(timer_settime(timer, 0, &every, nullptr) == 0);
     while (is_on) cairn_keep_alive(cairn_alloc_conservative(48));
+}
+
+// A thread that said it is blocked is not stopped, so what it took would be taken from under the collector.
+void allocation_while_blocked() {
+    churn(1);
+    cairn_blocking_begin();
+    cairn_blocking_begin();
+    cairn_blocking_end();
+    cairn_keep_alive(cairn_alloc_conservative(48));
+}
+void signal_while_waiting_for_a_cycle() {
+    struct sigaction action {};
+    action.sa_handler = [](int) { cairn_keep_alive(cairn_alloc_conservative(48)); };
+    REQUIRE(sigaction(SIGUSR1, &action, nullptr) == 0);
+    Node* list = make_list(1'000'000);
+    const pthread_t self = pthread_self();
+    std::thread killer([self] {
+        for (;;) {
+            pthread_kill(self, SIGUSR1);
+            usleep(100);
+        }
+    });
+    for (;;) {
+        cairn_collect();
+        cairn_keep_alive(list);
+    }
 }
 
 // The same handler is harmless in a program that is somewhere else.
@@ -252,11 +281,11 @@ void signal_outside_allocation() {
         check_list(make_list(20), 20);
         ++runs;
     };
-    REQUIRE(sigaction(SIGALRM, &action, nullptr) == 0);
+    REQUIRE(sigaction(SIGUSR1, &action, nullptr) == 0);
     Node* list = make_list(1000);
     volatile long work = 0;
     for (int i = 0; i < 300; ++i) {
-        raise(SIGALRM);
+        raise(SIGUSR1);
         for (int j = 0; j < 1000; ++j) work = work + j;
         if (i % 50 == 0) cairn_collect();
     }
@@ -344,6 +373,7 @@ void collect_while_off() {
 }
 
 const char interrupted[] = "cairn: allocation in a signal handler that interrupted the allocator";
+const char blocked[] = "cairn: allocation by a thread that said it is blocked, or that waits for a cycle";
 const std::vector<gc_test::Case> cases = {
     {"foreign_pointers", foreign_pointers, 0, ""},
     {"map_outside_the_object", map_outside_the_object, 0, ""},
@@ -354,6 +384,8 @@ const std::vector<gc_test::Case> cases = {
     {"unattached_threads", unattached_threads, 0, ""},
     {"threads_that_end_without_a_word", threads_that_end_without_a_word, 0, ""},
     {"signal_during_allocation", signal_during_allocation, SIGABRT, interrupted},
+    {"allocation_while_blocked", allocation_while_blocked, SIGABRT, blocked},
+    {"signal_while_waiting_for_a_cycle", signal_while_waiting_for_a_cycle, SIGABRT, "cairn: allocation "},
     {"signal_outside_allocation", signal_outside_allocation, 0, ""},
     {"stop_signal_blocked", stop_signal_blocked, 0, ""},
     {"stack_overflow", stack_overflow, SIGSEGV, "overflow seen by the program"},
