@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "os/memory.hpp"
 #include "os/process.hpp"
 #include "os/threads.hpp"
 
@@ -158,6 +159,7 @@ void Collector::zero_in_pieces(Mutator& mutator, heap::Span& span) {
 void* Collector::allocate_large(Mutator& mutator, std::size_t bytes, std::size_t alignment,
                                 heap::ShapeId shape, bool is_zeroed) {
     if (bytes > heap::max_request_bytes) return nullptr;
+    if (bytes >= heap::doubtful_bytes && !os::would_grant(bytes)) return nullptr;
     heap::Span* span = nullptr;
     for (int attempt = 0; span == nullptr; ++attempt) {
         {

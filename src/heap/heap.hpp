@@ -39,6 +39,10 @@ namespace cairn::heap {
 
 // Requests above this are refused: half the address space, as glibc does with PTRDIFF_MAX.
 inline constexpr std::size_t max_request_bytes = std::size_t{1} << 46;
+// Our address space is not accounted for by the OS, so a request beyond all memory would succeed and fail
+// when touched, or be refused only after its tables were made, which takes minutes for terabytes. From this
+// size on the OS is asked, two calls, as it would be asked by a malloc that maps each block.
+inline constexpr std::size_t doubtful_bytes = std::size_t{8} << 30;
 
 class Heap {
 public:

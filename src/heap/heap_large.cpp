@@ -21,11 +21,6 @@ using base::page_bytes;
 constexpr std::size_t least_parked_bytes = std::size_t{2} << 20;
 constexpr std::size_t most_parked_bytes = std::size_t{4} << 20;
 
-// Our address space is not accounted for by the OS, so a request beyond all memory would succeed and fail
-// when touched. From this size on the OS is asked, two calls, as it would be asked by a malloc that maps each
-// block.
-constexpr std::size_t doubtful_bytes = std::size_t{8} << 30;
-
 }  // namespace
 
 Span* Heap::take_parked(ThreadCache& cache, std::size_t pages) {
