@@ -325,12 +325,12 @@ struct Storm {
 };
 const Storm storms[] = {
     {"threads", threads_come_and_go, 600},
-    {"thread_local", thread_local_pointers, 1000},
-    {"sixty_four", sixty_four_threads, 150},
-    {"recursion", deep_recursion, 400},
+    {"thread_local", thread_local_pointers, 6000},
+    {"sixty_four", sixty_four_threads, 2000},
+    {"recursion", deep_recursion, 2000},
     {"blocked", blocked_threads, 600},
     {"forks", forks, 100},
-    {"signals", signals, 300},
+    {"signals", signals, 4000},
     {"fibers", fibers, 3000},
 };
 
