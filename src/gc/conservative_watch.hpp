@@ -76,6 +76,8 @@ template <class Visit>
 std::uint64_t ConservativeWatch::collect(const pages::ObjectMap& objects, bool is_rearmed, Visit visit) {
     std::uint64_t bytes = 0;
     for_each_run(objects, [&](std::uintptr_t base, std::size_t length) {
+        // A run may hold spans made since begin(), and one that nobody watches makes the whole run written.
+        (void)tracker_.watch(base, length);
         tracker_.collect(base, length, is_rearmed, [&](std::uintptr_t low, std::uintptr_t high) {
             bytes += high - low;
             visit(low, high);

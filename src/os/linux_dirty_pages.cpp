@@ -320,8 +320,11 @@ bool DirtyTracker::collect(std::uintptr_t start, std::size_t bytes, bool is_rear
     const Look look = is_rearmed ? Look::written_and_arm : Look::written;
     if (is_started()) {
         if (is_of_this_process() && scan(start, end, look, visit, context)) return true;
-        // Watched anew, nothing is armed: all that is there counts as written.
-        if (renew(start, bytes) && scan(start, end, look, visit, context)) return true;
+        // The refused call may have armed pages before it met one that is not watched, and what it had to
+        // say of them is lost. So all that is there counts as written, armed before it is visited.
+        if (renew(start, bytes) && (!is_rearmed || scan(start, end, look, nullptr, nullptr)) &&
+            scan(start, end, Look::present, visit, context))
+            return true;
     }
     visit(context, start, end);
     return false;
