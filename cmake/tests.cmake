@@ -1,6 +1,7 @@
 # Everything ctest runs, each with a label and a limit of time.
 #
 #   unit fake litmus stress     linked with the library directly; these also run under the sanitizers
+#   gc                          the collector as a whole, in all its modes; also under the sanitizers
 #   headers                     the public headers on a collector of their own, and what they refuse
 #   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
@@ -120,6 +121,41 @@ foreach(target IN LISTS stress_targets)
     set_tests_properties(${name} PROPERTIES TIMEOUT 180 LABELS stress ENVIRONMENT "${environment}")
   endif()
 endforeach()
+
+# ---- the collector as a whole: programs on libcairn, each in several modes
+
+set(gc_mode_concurrent CAIRN_GC=concurrent)
+set(gc_mode_stw CAIRN_GC=stw)
+set(gc_mode_linear CAIRN_LAYOUT=linear)
+set(gc_mode_often CAIRN_GC_PERCENT=5 CAIRN_POISON=on CAIRN_VERIFY=on)
+file(GLOB gc_test_sources CONFIGURE_DEPENDS tests/gc/*.cpp)
+foreach(source IN LISTS gc_test_sources)
+  if(NOT TARGET cairn-lib)
+    break()
+  endif()
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(gc_${name} ${source})
+  set_target_properties(gc_${name} PROPERTIES OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/gc)
+  target_include_directories(gc_${name} PRIVATE tests)
+  target_compile_options(gc_${name} PRIVATE -O1)
+  target_link_libraries(gc_${name} PRIVATE cairn_warnings cairn::cairn ${CMAKE_DL_LIBS})
+  set(modes concurrent stw linear often)
+  if(name STREQUAL fallback) # it says itself what is concurrent
+    set(modes concurrent linear often)
+  elseif(name STREQUAL low_memory) # too little for one reservation
+    set(modes concurrent stw often)
+  endif()
+  foreach(mode IN LISTS modes)
+    add_test(NAME gc/${name}/${mode} COMMAND gc_${name})
+    set_tests_properties(gc/${name}/${mode} PROPERTIES TIMEOUT 300 LABELS gc
+      ENVIRONMENT "${gc_mode_${mode}}")
+  endforeach()
+endforeach()
+if(TARGET gc_libraries)
+  add_dependencies(gc_libraries roots_module)
+  target_compile_definitions(gc_libraries PRIVATE CAIRN_ROOTS_MODULE="$<TARGET_FILE:roots_module>")
+endif()
 
 cairn_script(source/self_test source 60 tests/check_source/self_test.py)
 cairn_script(source/check source 60 tools/check_source.py)
