@@ -27,7 +27,7 @@ bool is_pointer_word(const heap::Shape& shape, std::size_t word) {
     return (shape.map[in_period / 64] >> (in_period % 64) & 1) != 0;
 }
 
-std::uintptr_t load_word(std::uintptr_t at) {
+[[gnu::no_sanitize("thread", "address")]] std::uintptr_t load_word(std::uintptr_t at) {
     return __atomic_load_n(reinterpret_cast<const std::uintptr_t*>(at), __ATOMIC_RELAXED);
 }
 

@@ -22,7 +22,6 @@
 // SPDX-License-Identifier: MIT
 #include <linux/futex.h>
 #include <linux/sched.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -35,6 +34,7 @@
 #include "os/linux_syscalls.hpp"
 #include "os/memory.hpp"
 #include "os/process.hpp"
+#include "os/threads.hpp"
 
 namespace cairn::os {
 namespace {
@@ -163,24 +163,20 @@ bool start_bare_thread(State& state) {
     return !raw::is_error(clone_thread(&state, stack_top, thread_pointer));
 }
 
-void* run_ordinary(void* argument) {
+void run_ordinary(void* argument) {
     auto* state = static_cast<State*>(argument);
     state->entry(state->argument);
     state->is_leaving.store(1, std::memory_order_release);  // release: what entry did, to the next spawn
     state->tid.store(0, std::memory_order_release);         // release: as above
     (void)raw::call(Call::futex, &state->tid, FUTEX_WAKE, 1);
-    return nullptr;
 }
 
 [[maybe_unused]] bool start_ordinary_thread(State& state) {
     state.tid.store(1, std::memory_order_relaxed);  // relaxed: thread creation orders it
-    pthread_t thread;
-    if (pthread_create(&thread, nullptr, run_ordinary, &state) != 0) {
-        state.tid.store(0, std::memory_order_relaxed);  // relaxed: the caller holds is_claimed
-        return false;
-    }
-    (void)pthread_detach(thread);
-    return true;
+    // By our own road, or the collector would take it for a thread of the program's, and its creator too.
+    if (spawn_thread(run_ordinary, &state, "cairn-background")) return true;
+    state.tid.store(0, std::memory_order_relaxed);  // relaxed: the caller holds is_claimed
+    return false;
 }
 
 // True when no thread is left; waits for one that has only its exit before it.

@@ -1,5 +1,5 @@
-// Where the kernel does not tell what is written, a cycle with conservative objects stops the world, says why,
-// and loses nothing; without such objects it stays concurrent.
+// Where the kernel does not tell what is written, a cycle with conservative objects stops the world, says
+// why, and loses nothing; without such objects it stays concurrent.
 //
 // A seccomp filter refuses userfaultfd, or only the question which pages were written, as a container does.
 // SPDX-License-Identifier: MIT

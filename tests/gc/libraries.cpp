@@ -1,5 +1,5 @@
-// Libraries with pointers in their static data, loaded and unloaded while cycles run: what a loaded one points
-// to lives, an unloaded one is not read, and what only it held goes.
+// Libraries with pointers in their static data, loaded and unloaded while cycles run: what a loaded one
+// points to lives, an unloaded one is not read, and what only it held goes.
 // SPDX-License-Identifier: MIT
 #include <dlfcn.h>
 

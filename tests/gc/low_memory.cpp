@@ -88,7 +88,8 @@ void out_of_memory_by_exception() {
     gc_test::apart([] { exhaust(true); });
     drop_and_go_on();
 }
-// The limit was there before the heap was: its tables are smaller, and the collector's threads may be refused.
+// The limit was there before the heap was: its tables are smaller, and the collector's threads may be
+// refused.
 void small_from_the_start() {
     cairn_gc_percent(-1);
     gc_test::apart([] { exhaust(false); });
@@ -156,7 +157,7 @@ void limit_alone() {
         for (int j = 0; j < 1000; ++j) cairn_keep_alive(cairn::make<Node>());
         most = std::max(most, gc_test::stats().heap_live_bytes);
     }
-    REQUIRE_AT(most < (64 << 20), most);
+    REQUIRE_AT(most < (80 << 20), most);  // a soft limit, and the collector may wait for a CPU
     REQUIRE(gc_test::stats().cycles > 1);
 }
 

@@ -1,5 +1,5 @@
-// Storms: threads that come and go, forks, signals, fibers and blocked threads, each while cycles run one after
-// the other; everybody checks what they hold all the time.
+// Storms: threads that come and go, forks, signals, fibers and blocked threads, each while cycles run one
+// after the other; everybody checks what they hold all the time.
 // SPDX-License-Identifier: MIT
 #include <dlfcn.h>
 #include <pthread.h>
