@@ -101,7 +101,8 @@ void Collector::shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t sec
 }
 
 void Collector::grey(std::uintptr_t word) {
-    if (!is_marking()) return;
+    // Markers believe that the words of buffers are within bounds; an argument of a cleanup may be anything.
+    if (!is_marking() || !space_.objects->bounds().holds(word)) return;
     Guard guard(grey_lock_);
     if (shared_grey_ != nullptr && shared_grey_->is_full()) {
         pool_.put(shared_grey_);

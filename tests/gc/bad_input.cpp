@@ -85,6 +85,28 @@ void foreign_pointers() {
     std::free(in_malloc);
 }
 
+// What is handed to cleanups, finalizers and ephemerons beside the object may be anything as well.
+void foreign_arguments() {
+    std::atomic<bool> is_over{false};
+    std::thread cycles([&] {
+        while (!is_over) cairn_collect();
+    });
+    gc_test::Random random(gc_test::seed());
+    cairn_ephemerons* map = cairn_ephemerons_create();
+    for (int i = 0; i < 100'000; ++i) {
+        void* anything = reinterpret_cast<void*>(random.next() << random.below(50) ^ random.next());
+        Node* object = cairn::make<Node>();
+        (void)cairn_add_cleanup(object, [](void*) {}, anything);
+        if (i % 2 == 0) REQUIRE(cairn_set_finalizer(object, [](void*, void*) {}, anything) == 0);
+        if (i % 16 == 0) REQUIRE(cairn_ephemerons_set(map, object, anything) == 0);
+        (void)cairn_ephemerons_get(map, anything);
+        cairn_shade(anything);
+        cairn_free(anything);
+    }
+    is_over = true;
+    cycles.join();
+}
+
 // A map that is longer than its objects is cut off at their end.
 void map_outside_the_object() {
     static constexpr std::uint64_t map[] = {~0ull, ~0ull, ~0ull, ~0ull};
@@ -376,6 +398,7 @@ const char interrupted[] = "cairn: allocation in a signal handler that interrupt
 const char blocked[] = "cairn: allocation by a thread that said it is blocked, or that waits for a cycle";
 const std::vector<gc_test::Case> cases = {
     {"foreign_pointers", foreign_pointers, 0, ""},
+    {"foreign_arguments", foreign_arguments, 0, ""},
     {"map_outside_the_object", map_outside_the_object, 0, ""},
     {"very_many_types", very_many_types, 0, ""},
     {"sizes_beyond_reason", sizes_beyond_reason, 0, ""},
