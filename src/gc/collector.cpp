@@ -382,17 +382,19 @@ void Collector::before_fork(Mutator* self) {
     fork_gate.close(self == nullptr ? nullptr : &self->thread);
     // A thread that cannot be stopped may be inside: the child then risks what any fork risks.
     if (world_.stop_all(self == nullptr ? nullptr : &self->thread)) world_.resume_all();
+    if constexpr (base::debug_build) base::note_fork(true);
     world_.lock_for_fork();  // a thread may be on its way into the list
     lock_.lock();
-    finalizer_.lock_for_fork();
     roots_.lock();
+    finalizer_.lock_for_fork();
 }
 
 void Collector::after_fork_parent() {
-    roots_.unlock();
     finalizer_.unlock_after_fork();
+    roots_.unlock();
     lock_.unlock();
     world_.unlock_after_fork();
+    if constexpr (base::debug_build) base::note_fork(false);
     fork_gate.open();
     end_turn();
 }
@@ -421,6 +423,7 @@ void Collector::after_fork_child(Mutator* survivor) {
         threads_.subtract(1);
     });
     world_.reset_in_child(survivor == nullptr ? nullptr : &survivor->thread);
+    if constexpr (base::debug_build) base::note_fork(false);
     fork_gate.open();
     end_turn();
 }

@@ -244,6 +244,7 @@ private:
     // [atomic] scan work done that nobody was asked for
     std::atomic<std::int64_t> credit_{0};
     std::atomic<std::uint32_t> assisting_{0};               // [atomic] threads in mark_for()
+    std::atomic<std::uint64_t> stack_bytes_{0};             // [atomic] scanned in the last stop
     std::atomic<bool> is_limiting_{false};                  // [atomic] a copy of the limiter's
     base::Counter marked_bytes_;                            // [atomic] this cycle, but for black ones
     base::Counter marked_objects_;                          // [atomic]

@@ -39,7 +39,7 @@ HeapSnapshot Collector::snapshot() {
                           : static_cast<std::uint64_t>(static_cast<double>(now.live_bytes) *
                                                        static_cast<double>(last_.scanned_bytes) /
                                                        static_cast<double>(last_.marked));
-    now.stack_scan_bytes = now_.stack_bytes;
+    now.stack_scan_bytes = stack_bytes_.load(std::memory_order_relaxed);  // relaxed: an amount alone
     now.global_scan_bytes = roots_.total_bytes();
     now.mapped_ready_bytes = spans.ready_bytes();
     now.free_backed_bytes = spans.backed_free_bytes();
@@ -81,6 +81,7 @@ void Collector::scan_threads(Marker& marker) {
     });
     world_.fibers().visit_unscanned(scan, true);
     now_.stack_bytes = bytes;
+    stack_bytes_.store(bytes, std::memory_order_relaxed);  // relaxed: as in snapshot()
     now_.threads = threads;
 }
 
