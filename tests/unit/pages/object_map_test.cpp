@@ -87,7 +87,8 @@ struct Model {
 TEST(ObjectMap, RunsSetTheBitsOfTheirSlotsAndNoOthers) {
     const auto map = make_map();
     std::mt19937_64 random(20240601);
-    constexpr std::size_t strides[] = {16, 32, 48, 64, 80, 112, 144, 208, 1024, 1040, 1152, 3200, 8192, 10880};
+    constexpr std::size_t strides[] = {16,  32,   48,   64,   80,   112,  144,
+                                       208, 1024, 1040, 1152, 3200, 8192, 10880};
     Model model;
     const std::uintptr_t low = arena + 3 * 8192;
     const std::uintptr_t high = low + 10 * 8192;
@@ -130,7 +131,8 @@ TEST(ObjectMap, AMarkIsSetByOneOfManyThreads) {
     }
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(won, slots);
-    for (std::size_t slot = 0; slot < slots; ++slot) ASSERT_TRUE(map->is_marked(arena + slot * granule_bytes));
+    for (std::size_t slot = 0; slot < slots; ++slot)
+        ASSERT_TRUE(map->is_marked(arena + slot * granule_bytes));
     EXPECT_FALSE(map->is_marked(arena + slots * granule_bytes));
     EXPECT_FALSE(map->is_allocated(arena));
 }
@@ -156,12 +158,14 @@ int with_little_address_space(std::uint64_t more) {
     if (map.prepare(arena_bytes, arena_bytes)) return 8;
     if (map.bounds().extent != arena_bytes) return 9;
     // Neighbours upward fit.
-    return map.prepare(arena + arena_bytes, 3 * arena_bytes) && map.bounds().extent == 4 * arena_bytes ? 0 : 10;
+    if (!map.prepare(arena + arena_bytes, 3 * arena_bytes)) return 10;
+    return map.bounds().extent == 4 * arena_bytes ? 0 : 12;
 }
 
 TEST(ObjectMap, SmallWindowsServeASmallAddressSpace) {
     if (base::sanitized_build) GTEST_SKIP() << "a sanitizer takes terabytes of addresses";
-    for (const std::uint64_t bytes : {std::uint64_t{1} << 30, std::uint64_t{1} << 33, std::uint64_t{1} << 36}) {
+    for (const unsigned bits : {30, 33, 36}) {
+        const std::uint64_t bytes = std::uint64_t{1} << bits;
         const pid_t child = fork();
         ASSERT_GE(child, 0);
         if (child == 0) _exit(with_little_address_space(bytes));
