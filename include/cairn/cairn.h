@@ -144,7 +144,7 @@ CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map) CAIRN_NOEXCEPT;
 
 // Calls function(object, argument) once, when the object is unreachable; it is alive again until that returns
 // and the next cycle. What it refers to lives as long. One an object, the last one set; NULL takes it back.
-// `object` is an object's first byte. Objects with finalizers that refer to each other in a ring are never freed.
+// `object` is an object's first byte. A ring of objects that has a finalizer in it is never freed.
 // Not 0: no object, or no memory.
 CAIRN_API int cairn_set_finalizer(void* object, void (*function)(void* object, void* argument),
                                   void* argument) CAIRN_NOEXCEPT;

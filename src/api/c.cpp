@@ -238,7 +238,7 @@ CAIRN_API int cairn_finalizer_mode(int mode) noexcept {
 }
 
 CAIRN_API int cairn_finalize_at_exit(int on) noexcept {
-    static constinit std::atomic<bool> is_registered{false};
+    static constinit std::atomic<bool> is_registered{false};  // [atomic]
     // acq_rel: registered once
     if (on != 0 && !is_registered.exchange(true, std::memory_order_acq_rel)) std::atexit(finalize_all);
     // relaxed: a setting of the program's

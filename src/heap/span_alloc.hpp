@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/heap_fields.hpp"
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
 #include "heap/hooks.hpp"
@@ -122,6 +123,7 @@ public:
     void verify();
 
 private:
+    friend struct base::HeapFields;
     [[nodiscard]] pages::PageRun take_pages(std::size_t pages, LocalPages* local, Span*& record);
     [[nodiscard]] pages::PageRun take_aligned(std::size_t pages, std::size_t alignment, Span*& record);
     [[nodiscard]] bool grow_locked(std::size_t pages);

@@ -1,4 +1,4 @@
-// What keeps an object alive, and that nothing else does: on the real collector, through the public interface.
+// What keeps an object alive, and that nothing else does: the real collector through the public interface.
 // SPDX-License-Identifier: MIT
 #include <sys/mman.h>
 

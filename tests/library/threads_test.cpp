@@ -143,9 +143,8 @@ TEST(Threads, AttachAndDetachMayBeCalledAtAnyTime) {
 TEST(Fork, TheChildGoesOnWithTheHeapAsItWas) {
     cairn::Root<Node> list;
     for (int i = 0; i < 1000; ++i) list = cairn::make<Node>(list.get(), nullptr, i);
-    std::atomic<bool> is_over{false};
-    std::thread beside([&] {
-        while (!is_over) (void)cairn::make<Node>();
+    std::jthread beside([](const std::stop_token& stop) {
+        while (!stop.stop_requested()) (void)cairn::make<Node>();
     });
     for (int round = 0; round < 20; ++round) {
         const pid_t child = fork();
@@ -164,8 +163,6 @@ TEST(Fork, TheChildGoesOnWithTheHeapAsItWas) {
         waitpid(child, &status, 0);
         ASSERT_EQ(status, 0) << round;
     }
-    is_over = true;
-    beside.join();
 }
 
 // ---- fibers by ucontext

@@ -101,10 +101,8 @@ inline void spin(AttachedThread& self) {
 
 class WorldTest : public testing::Test {
 protected:
-    static void SetUpTestSuite() {
-        static const bool is_initialized = world.initialize();
-        ASSERT_TRUE(is_initialized) << world.failure();
-    }
+    // The handler belongs to the process, and other suites take it for themselves.
+    static void SetUpTestSuite() { ASSERT_TRUE(world.initialize()) << world.failure(); }
     void SetUp() override { world.attach(*self); }
     void TearDown() override { world.detach(*self); }
 
