@@ -148,6 +148,11 @@ std::size_t Ephemerons::settle(EphemeronMap& map, EphemeronSegment& segment, voi
     }
     std::size_t found = 0;
     for (unsigned word = 0; word * 64 < segment.slots(); ++word) {
+        // All keys of the word at once, or every one would wait for its own cache miss.
+        for (std::uint64_t bits = segment.open[word]; bits != 0; bits &= bits - 1) {
+            const auto slot = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+            __builtin_prefetch(&objects_->pair(segment.entries()[slot].key));
+        }
         for (std::uint64_t bits = segment.open[word]; bits != 0; bits &= bits - 1) {
             const EphemeronEntry& entry =
                 segment.entries()[word * 64 + static_cast<unsigned>(std::countr_zero(bits))];

@@ -104,10 +104,8 @@ bool Finalizer::cancel_cleanup(std::uint64_t id) {
     address = ids_.find(id);
     heap::Span* span = address == 0 ? nullptr : spans_->span_of(address);
     if (span == nullptr) return false;
-    Special* record = specials_.take_if(*span, [id](Special& candidate) {
-        return candidate.kind == SpecialKind::cleanup &&
-               static_cast<heap::CleanupSpecial&>(candidate).id == id;
-    });
+    const auto is_it = [id](Special& record) { return static_cast<heap::CleanupSpecial&>(record).id == id; };
+    Special* record = specials_.take_first_if(*span, address, SpecialKind::cleanup, is_it);
     if (record == nullptr) return false;
     ids_.drop(id);
     specials_.free(record);

@@ -33,9 +33,7 @@ void WeakHandles::initialize(heap::SpanAlloc& spans, const pages::ObjectMap& obj
 
 WeakCell* WeakHandles::find_and_count(heap::Span& span, std::uintptr_t address) {
     WeakCell* found = nullptr;
-    const std::uintptr_t offset = address - span.base;
-    specials_->for_each(span, [&](heap::Special& record) {
-        if (record.offset != offset || record.kind != heap::SpecialKind::weak_handle) return;
+    specials_->visit_first(span, address, heap::SpecialKind::weak_handle, [&](heap::Special& record) {
         found = cell_of(static_cast<heap::WeakHandleSpecial&>(record));
         // relaxed: under the span's lock, which the last release takes too
         found->references.fetch_add(1, std::memory_order_relaxed);
@@ -124,14 +122,14 @@ void WeakHandles::release_last(WeakCell* cell) {
     if (target == nullptr) return drop_reference(cell);
     heap::Span* span = spans_->span_of(number(target));
     CAIRN_CHECK(span != nullptr);
-    const std::uintptr_t offset = number(target) - span->base;
-    heap::Special* record = specials_->take_if(*span, [&](heap::Special& candidate) {
-        if (candidate.offset != offset || candidate.kind != heap::SpecialKind::weak_handle) return false;
+    const auto is_last = [cell](heap::Special&) {
         // acq_rel: as in drop_reference(); under the span's lock, so no create() finds the cell in between
         const std::uint32_t before = cell->references.fetch_sub(1, std::memory_order_acq_rel);
         if (before < 2) used_after_release(cell);
         return before == 2;
-    });
+    };
+    heap::Special* record =
+        specials_->take_first_if(*span, number(target), heap::SpecialKind::weak_handle, is_last);
     if (record == nullptr) return;
     cell->references.store(0, std::memory_order_relaxed);  // relaxed: nobody else has it
     cells_.free(cell);

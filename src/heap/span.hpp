@@ -73,6 +73,7 @@ public:
     // [lock] of the list it is in: central's partial list, or a thread's parked list
     base::ListLink<Span> link;
     Special* specials = nullptr;         // [lock] specials_lock; sorted by (offset, kind)
+    Special* specials_hint = nullptr;    // [lock] specials_lock; where the last search ended, or nullptr
     base::RankedLock<base::Rank::specials> specials_lock;
     std::uint16_t alloc_count_before_cache = 0;  // [owner] statistics
 

@@ -143,6 +143,7 @@ bool SpanAlloc::make(Span* span, std::uintptr_t base, std::size_t pages, ObjectK
     span->alloc_count = 0;
     span->alloc_count_before_cache = 0;
     span->specials = nullptr;
+    span->specials_hint = nullptr;
     span->alloc_bits = span->inline_bits;
     span->is_parked.store(false, std::memory_order_relaxed);  // relaxed: published with the state
     if (size_class == 0) {

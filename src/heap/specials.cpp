@@ -20,13 +20,17 @@ void Specials::initialize(SpanAlloc& spans) {
 }
 
 Special** Specials::find_link_locked(Span& span, std::uintptr_t offset, SpecialKind kind) {
-    Special** link = &span.specials;
-    while (*link != nullptr && comes_before(**link, offset, kind)) link = &(*link)->next;
+    Special* before = span.specials_hint;
+    if (before != nullptr && !comes_before(*before, offset, kind)) before = nullptr;
+    Special** link = before == nullptr ? &span.specials : &before->next;
+    for (; *link != nullptr && comes_before(**link, offset, kind); link = &before->next) before = *link;
+    span.specials_hint = before;
     return link;
 }
 
 void Specials::unlink_locked(Span& span, Special** link) {
     Special* record = *link;
+    if (span.specials_hint == record) span.specials_hint = nullptr;
     *link = record->next;
     record->next = nullptr;
     if (span.specials == nullptr) spans_->addresses().set_has_specials(span.base, false);
@@ -86,15 +90,18 @@ void Specials::reset_locks_after_fork() {
 void Specials::verify(Span& span) {
     base::Guard guard(span.specials_lock);
     CAIRN_CHECK((span.specials != nullptr) == spans_->addresses().has_specials(span.base));
+    bool is_hint_listed = span.specials_hint == nullptr;
     for (const Special* record = span.specials; record != nullptr; record = record->next) {
+        is_hint_listed = is_hint_listed || record == span.specials_hint;
         CAIRN_CHECK(record->offset < span.bytes());
         CAIRN_CHECK(record->kind >= SpecialKind::tiny_block && record->kind <= SpecialKind::cleanup);
         const Special* next = record->next;
-        if (next == nullptr) break;
+        if (next == nullptr) continue;
         CAIRN_CHECK(!comes_before(*next, record->offset, record->kind));
         const bool is_repeated = next->offset == record->offset && next->kind == record->kind;
         CAIRN_CHECK(!is_repeated || record->kind == SpecialKind::cleanup);
     }
+    CAIRN_CHECK(is_hint_listed);
 }
 
 }  // namespace cairn::heap

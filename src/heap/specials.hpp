@@ -7,6 +7,9 @@
 // meets a finalizer, which calls the freeing off, before the others. `offset` is what the record was attached
 // to, counted from the span's start; it may lie inside a slot (tiny objects, cleanups of members).
 //
+// Searches begin where the last one on the span ended, if that is not too far: records are attached, looked
+// for and taken off mostly in the order of addresses, and a list may have a thousand.
+//
 // Locks: a span's list changes and is read under its specials_lock. The sweeper of a span may walk it
 // without: nobody adds to a span that is not swept. The arena's has_specials bit of the span's first page is
 // kept equal to "the list is not empty" under the same lock.
@@ -109,6 +112,31 @@ public:
     // removes it.
     [[nodiscard]] Special* find(Span& span, std::uintptr_t address, SpecialKind kind);
 
+    // Calls visit(Special&) for the first record of `kind` at `address`, under the span's lock; false when
+    // there is none. As in for_each(), visit may not call back.
+    template <class Visit>
+    bool visit_first(Span& span, std::uintptr_t address, SpecialKind kind, Visit visit) {
+        base::Guard guard(span.specials_lock);
+        Special* record = *find_link_locked(span, address - span.base, kind);
+        if (record == nullptr || !is_at(*record, address - span.base, kind)) return false;
+        visit(*record);
+        return true;
+    }
+    // Unlinks the first record of `kind` at `address` for which is_due(Special&), called under the lock.
+    template <class Predicate>
+    [[nodiscard]] Special* take_first_if(Span& span, std::uintptr_t address, SpecialKind kind,
+                                         Predicate is_due) {
+        base::Guard guard(span.specials_lock);
+        Special** link = find_link_locked(span, address - span.base, kind);
+        for (; *link != nullptr && is_at(**link, address - span.base, kind); link = &(*link)->next) {
+            if (!is_due(**link)) continue;
+            Special* record = *link;
+            unlink_locked(span, link);
+            return record;
+        }
+        return nullptr;
+    }
+
     // Calls visit(Special&) in order, under the span's lock: it may not allocate, nor call back here.
     template <class Visit>
     void for_each(Span& span, Visit visit) {
@@ -121,6 +149,7 @@ public:
     template <class Predicate>
     [[nodiscard]] Special* take_if(Span& span, Predicate is_due) {
         base::Guard guard(span.specials_lock);
+        span.specials_hint = nullptr;
         Special* taken = nullptr;
         Special** taken_end = &taken;
         for (Special** link = &span.specials; *link != nullptr;) {
@@ -149,6 +178,9 @@ public:
 private:
     static constexpr std::size_t index_of(SpecialKind kind) { return static_cast<std::size_t>(kind) - 1; }
     [[nodiscard]] pages::FixedPool& pool(SpecialKind kind) { return pools_[index_of(kind)]; }
+    [[nodiscard]] static bool is_at(const Special& record, std::uintptr_t offset, SpecialKind kind) {
+        return record.offset == offset && record.kind == kind;
+    }
     // The link where a record of (offset, kind) is, or would be put in before.
     [[nodiscard]] static Special** find_link_locked(Span& span, std::uintptr_t offset, SpecialKind kind);
     void unlink_locked(Span& span, Special** link);

@@ -148,6 +148,7 @@ TEST_F(FinalizerRunnerTest, StoppedAndStartedAnew) {
 }
 
 TEST_F(FinalizerRunnerTest, AChildOfForkStartsItsOwn) {
+    if (base::sanitized_build) GTEST_SKIP() << "sanitizers allow no thread in a forked child";
     make_garbage(1);
     runner.start_if_wanted();
     wait_idle();

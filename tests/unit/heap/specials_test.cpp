@@ -125,6 +125,31 @@ TEST_F(SpecialsTest, TheSweeperTakesWhatIsDueInOrder) {
     specials.verify(*span);
 }
 
+TEST_F(SpecialsTest, OneRecordIsVisitedOrTakenUnderTheLock) {
+    CleanupSpecial* cleanups[3] = {};
+    for (std::uint64_t id = 0; id < 3; ++id) (cleanups[id] = attach<CleanupSpecial>(64))->id = id;
+    attach<CleanupSpecial>(80)->id = 1;
+    std::uint64_t seen = 9;
+    const auto see = [&](Special& record) { seen = static_cast<CleanupSpecial&>(record).id; };
+    EXPECT_TRUE(specials.visit_first(*span, span->base + 64, SpecialKind::cleanup, see));
+    EXPECT_EQ(seen, 0u);
+    EXPECT_FALSE(specials.visit_first(*span, span->base + 64, SpecialKind::finalizer, see));
+    EXPECT_FALSE(specials.visit_first(*span, span->base + 72, SpecialKind::cleanup, see));
+    const auto take = [&](std::size_t offset, std::uint64_t id) {
+        return specials.take_first_if(
+            *span, span->base + offset, SpecialKind::cleanup,
+            [id](Special& record) { return static_cast<CleanupSpecial&>(record).id == id; });
+    };
+    EXPECT_EQ(take(64, 1), cleanups[1]);
+    specials.verify(*span);
+    EXPECT_EQ(take(64, 1), nullptr) << "the one at 80 is another's";
+    EXPECT_EQ(take(64, 2), cleanups[2]);
+    EXPECT_EQ(take(64, 0), cleanups[0]);
+    EXPECT_NE(take(80, 1), nullptr);
+    EXPECT_EQ(span->specials, nullptr);
+    specials.verify(*span);
+}
+
 TEST_F(SpecialsTest, AddingSweepsFirst) {
     ASSERT_EQ(span->take_run(heap.objects(), 1, false, false).base, span->base);
     heap.set_alive(reinterpret_cast<void*>(span->base), true);
