@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "api/malloc_entry.hpp"
+#include "api/recorder.hpp"
 #include "api/runtime.hpp"
 #include "base/bits.hpp"
 #include "os/memory.hpp"
@@ -150,22 +151,23 @@ std::size_t grown_request(std::size_t old_bytes, std::size_t bytes) {
     return roomy > bytes ? roomy : bytes;
 }
 
-void* reallocate(void* address, std::size_t bytes) {
+void* reallocate(void* address, std::size_t bytes, const void* site) {
     if (bytes > max_bytes) return no_memory();
     const std::size_t old_bytes = usable_size(address, Call::realloc);
     if (old_bytes == 0) return no_memory();  // misuse, reported
     if (old_bytes > heap::max_small_bytes && bytes > heap::max_small_bytes) {
-        if (bytes <= old_bytes && bytes >= old_bytes / 2) return address;
-        if (runtime.heap.resize_in_place(address, bytes)) return address;
+        if (bytes <= old_bytes && bytes >= old_bytes / 2) return resized(address, bytes, site);
+        if (runtime.heap.resize_in_place(address, bytes)) return resized(address, bytes, site);
     } else if (bytes <= old_bytes && (bytes >= old_bytes / 2 || old_bytes <= 32)) {
-        return address;
+        return resized(address, bytes, site);
     }
-    void* moved = allocate_inline(grown_request(old_bytes, bytes));
-    if (moved == nullptr && bytes > old_bytes) moved = allocate_inline(bytes);
-    if (moved == nullptr) return bytes <= old_bytes ? address : nullptr;
-    std::memcpy(moved, address, bytes < old_bytes ? bytes : old_bytes);
+    void* larger = allocate_inline(grown_request(old_bytes, bytes));
+    if (larger == nullptr && bytes > old_bytes) larger = allocate_inline(bytes);
+    if (larger == nullptr) return bytes <= old_bytes ? address : nullptr;
+    std::memcpy(larger, address, bytes < old_bytes ? bytes : old_bytes);
+    moved(address, larger, bytes, site);
     free_inline(address);
-    return moved;
+    return larger;
 }
 
 // Before a fork the handlers set last run first. Ours takes the heap's locks, so it must be the first set:
@@ -181,22 +183,33 @@ using cairn::api::allocate_aligned;
 
 #define CAIRN_EXPORT extern "C" __attribute__((visibility("default")))
 
-CAIRN_EXPORT void* malloc(std::size_t bytes) noexcept { return cairn::api::allocate_inline(bytes); }
-CAIRN_EXPORT void free(void* address) noexcept { cairn::api::free_inline(address); }
+// Who called, for a recording; nothing in the library that does not record.
+#define CAIRN_CALLER __builtin_return_address(0)
+
+CAIRN_EXPORT void* malloc(std::size_t bytes) noexcept {
+    return cairn::api::made(cairn::api::allocate_inline(bytes), bytes, CAIRN_CALLER);
+}
+CAIRN_EXPORT void free(void* address) noexcept {
+    cairn::api::gone(address);
+    cairn::api::free_inline(address);
+}
 
 CAIRN_EXPORT void* calloc(std::size_t count, std::size_t bytes) noexcept {
     std::size_t total = 0;
     if (__builtin_mul_overflow(count, bytes, &total)) return cairn::api::no_memory();
-    return cairn::api::allocate_zeroed(total);
+    return cairn::api::made(cairn::api::allocate_zeroed(total), total, CAIRN_CALLER,
+                            cairn::record::What::allocate_zero);
 }
 
 CAIRN_EXPORT void* realloc(void* address, std::size_t bytes) noexcept {
-    if (address == nullptr) return cairn::api::allocate_inline(bytes);
+    if (address == nullptr)
+        return cairn::api::made(cairn::api::allocate_inline(bytes), bytes, CAIRN_CALLER);
     if (bytes == 0) {
+        cairn::api::gone(address);
         cairn::api::free_inline(address);
         return nullptr;
     }
-    return cairn::api::reallocate(address, bytes);
+    return cairn::api::reallocate(address, bytes, CAIRN_CALLER);
 }
 
 CAIRN_EXPORT void* reallocarray(void* address, std::size_t count, std::size_t bytes) noexcept {
@@ -210,7 +223,8 @@ CAIRN_EXPORT void* memalign(std::size_t alignment, std::size_t bytes) noexcept {
         errno = EINVAL;
         return nullptr;
     }
-    return allocate_aligned(bytes, std::bit_ceil(alignment));
+    const std::size_t rounded = std::bit_ceil(alignment);
+    return cairn::api::made_aligned(allocate_aligned(bytes, rounded), bytes, rounded, CAIRN_CALLER);
 }
 
 CAIRN_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
@@ -220,7 +234,8 @@ CAIRN_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexc
 CAIRN_EXPORT int posix_memalign(void** out, std::size_t alignment, std::size_t bytes) noexcept {
     if (alignment % sizeof(void*) != 0 || !std::has_single_bit(alignment)) return EINVAL;
     const int kept = errno;
-    void* start = allocate_aligned(bytes, alignment);
+    void* start =
+        cairn::api::made_aligned(allocate_aligned(bytes, alignment), bytes, alignment, CAIRN_CALLER);
     errno = kept;
     if (start == nullptr) return ENOMEM;
     *out = start;
@@ -228,13 +243,15 @@ CAIRN_EXPORT int posix_memalign(void** out, std::size_t alignment, std::size_t b
 }
 
 CAIRN_EXPORT void* valloc(std::size_t bytes) noexcept {
-    return allocate_aligned(bytes, cairn::os::page_bytes());
+    const std::size_t page = cairn::os::page_bytes();
+    return cairn::api::made_aligned(allocate_aligned(bytes, page), bytes, page, CAIRN_CALLER);
 }
 
 CAIRN_EXPORT void* pvalloc(std::size_t bytes) noexcept {
     const std::size_t page = cairn::os::page_bytes();
     if (bytes > PTRDIFF_MAX - page) return cairn::api::no_memory();
-    return allocate_aligned(bytes == 0 ? page : cairn::base::align_up(bytes, page), page);
+    const std::size_t whole = bytes == 0 ? page : cairn::base::align_up(bytes, page);
+    return cairn::api::made_aligned(allocate_aligned(whole, page), whole, page, CAIRN_CALLER);
 }
 
 CAIRN_EXPORT std::size_t malloc_usable_size(void* address) noexcept {

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "api/malloc_entry.hpp"
+#include "api/recorder.hpp"
 #include "base/check.hpp"
 
 // std::__throw_bad_alloc() and std::get_new_handler(), by their mangled names.
@@ -40,21 +41,32 @@ namespace {
 }  // namespace cairn::api
 
 #define CAIRN_EXPORT __attribute__((visibility("default")))
+// Who called, for a recording; nothing in the library that does not record.
+#define CAIRN_CALLER __builtin_return_address(0)
 
 CAIRN_EXPORT void* operator new(std::size_t bytes) {
-    if (void* start = cairn::api::allocate(bytes)) [[likely]] return start;
-    return cairn::api::allocate_or_throw(bytes, 1);
+    if (void* start = cairn::api::allocate(bytes)) [[likely]]
+        return cairn::api::made(start, bytes, CAIRN_CALLER);
+    return cairn::api::made(cairn::api::allocate_or_throw(bytes, 1), bytes, CAIRN_CALLER);
 }
 
-CAIRN_EXPORT void operator delete(void* start) noexcept { cairn::api::release(start); }
+CAIRN_EXPORT void operator delete(void* start) noexcept {
+    cairn::api::gone(start);
+    cairn::api::release(start);
+}
 
 CAIRN_EXPORT void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    if (void* start = cairn::api::allocate_aligned(bytes, static_cast<std::size_t>(alignment))) [[likely]]
-        return start;
-    return cairn::api::allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
+    const auto wanted = static_cast<std::size_t>(alignment);
+    if (void* start = cairn::api::allocate_aligned(bytes, wanted)) [[likely]]
+        return cairn::api::made_aligned(start, bytes, wanted, CAIRN_CALLER);
+    void* start = cairn::api::allocate_or_throw(bytes, wanted);
+    return cairn::api::made_aligned(start, bytes, wanted, CAIRN_CALLER);
 }
 
-CAIRN_EXPORT void operator delete(void* start, std::align_val_t) noexcept { cairn::api::release(start); }
+CAIRN_EXPORT void operator delete(void* start, std::align_val_t) noexcept {
+    cairn::api::gone(start);
+    cairn::api::release(start);
+}
 
 // The calls below go through the dynamic symbols: ours, or the program's own.
 CAIRN_EXPORT void* operator new[](std::size_t bytes) { return ::operator new(bytes); }

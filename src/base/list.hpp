@@ -6,6 +6,8 @@
 
 #include <cstddef>
 
+#include "base/heap_fields.hpp"
+
 namespace cairn::base {
 
 template <class Node>
@@ -72,6 +74,7 @@ public:
     }
 
 private:
+    friend struct HeapFields;
     Node* first_ = nullptr;
     Node* last_ = nullptr;
     std::size_t count_ = 0;

@@ -15,11 +15,14 @@ constexpr unsigned patient_looks = 100;
 
 }  // namespace
 
-void Crew::open(unsigned helpers) {
+void Crew::hire(unsigned helpers) {
     if (helpers > most_helpers) helpers = most_helpers;
     for (; started_ < helpers; ++started_)
         if (!os::spawn_thread(&Crew::thread_entry, this, "cairn-mark")) break;
-    if (started_ == 0) return;
+}
+
+void Crew::open(unsigned helpers) {
+    if (started_ == 0 || helpers == 0) return;
     wanted_.store(helpers, std::memory_order_relaxed);  // relaxed: ordered by session_
     is_open_ = true;
     session_.fetch_add(1, std::memory_order_release);  // release: the heap as it is, to the helpers
@@ -31,7 +34,7 @@ MarkCount Crew::close() {
     is_open_ = false;
     // seq_cst, both: a helper raises busy_ and then reads session_; one of the two sees the other's step
     session_.fetch_add(1, std::memory_order_seq_cst);
-    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();
+    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();  // seq_cst: as above
     MarkCount done{marked_bytes_.value(), marked_objects_.value(), scanned_bytes_.value()};
     marked_bytes_.subtract(done.marked_bytes);
     marked_objects_.subtract(done.marked_objects);
@@ -51,6 +54,7 @@ void Crew::run() {
         }
         seen = session;
         std::uint32_t places = wanted_.load(std::memory_order_relaxed);  // relaxed, both: a count of places
+        // relaxed: as above
         while (places != 0 && !wanted_.compare_exchange_weak(places, places - 1, std::memory_order_relaxed)) {
         }
         if (places != 0) work(session);
@@ -66,9 +70,11 @@ void Crew::work(std::uint32_t session) {
             if (looks < patient_looks) base::cpu_pause();
             else os::yield_cpu();
         }
-        busy_.fetch_add(1, std::memory_order_seq_cst);
+        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: as above
+        // seq_cst: as above
         if (session_.load(std::memory_order_seq_cst) == session) {
             Marker marker(*space_);
+            // relaxed: as above
             while (!marker.drain(chunk_bytes) && session_.load(std::memory_order_relaxed) == session) {
             }
             marker.flush();
@@ -76,7 +82,7 @@ void Crew::work(std::uint32_t session) {
             marked_objects_.add(marker.count.marked_objects);
             scanned_bytes_.add(marker.count.scanned_bytes);
         }
-        busy_.fetch_sub(1, std::memory_order_seq_cst);
+        busy_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: as above
     }
     cpu_ns_.add(os::thread_cpu_ns() - start_ns);
 }
@@ -86,7 +92,7 @@ void Crew::reset_in_child() {
     is_open_ = false;
     // relaxed, all: the child has one thread
     session_.store(0, std::memory_order_relaxed);
-    busy_.store(0, std::memory_order_relaxed);
+    busy_.store(0, std::memory_order_relaxed);  // relaxed: as above
 }
 
 }  // namespace cairn::gc

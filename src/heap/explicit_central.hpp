@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 #include "base/list.hpp"
 #include "base/lock.hpp"
 #include "heap/misuse.hpp"
@@ -61,6 +62,7 @@ public:
     void verify();
 
 private:
+    friend struct base::HeapFields;
     using Partial = base::List<Span, &Span::link>;
 
     unsigned take_from_spans_locked(void** out, unsigned want);

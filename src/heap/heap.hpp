@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/heap_fields.hpp"
 #include "base/lock.hpp"
 #include "heap/central.hpp"
 #include "heap/explicit_central.hpp"
@@ -101,6 +102,7 @@ public:
     void verify();
 
 private:
+    friend struct base::HeapFields;
     struct Totals {  // of ended threads
         std::uint64_t calls = 0, frees = 0, requested_bytes = 0, requests = 0;
     };

@@ -21,6 +21,7 @@
 #include <string_view>
 
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 #include "os/memory.hpp"
 #include "pages/arena_layout.hpp"
 #include "pages/metadata.hpp"
@@ -93,6 +94,7 @@ public:
     [[nodiscard]] const os::Stat& heap_stat() const { return heap_; }
 
 private:
+    friend struct base::HeapFields;
     [[nodiscard]] bool is_sparse() const { return model_ == LayoutModel::sparse; }
     template <class Layout>
     [[nodiscard]] Grown grow_in(Layout& layout, std::size_t bytes, Grown& leftover);

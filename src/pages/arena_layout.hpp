@@ -29,6 +29,7 @@
 
 #include "base/bits.hpp"
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 #include "os/memory.hpp"
 #include "pages/metadata.hpp"
 #include "pages/platforms.hpp"
@@ -155,6 +156,7 @@ public:
     [[nodiscard]] std::uint64_t untouched_index_bytes() const;
 
 private:
+    friend struct base::HeapFields;
     struct Hint {
         std::uintptr_t address = 0;
         bool is_downward = false;  // the next block ends here, else it starts here
@@ -223,6 +225,7 @@ public:
     [[nodiscard]] std::uint64_t described_bytes() const { return arrays_.value(); }
 
 private:
+    friend struct base::HeapFields;
     // One array of the reservation: its accessible part grows with the arena.
     struct Extent {
         std::uintptr_t base = 0;   // [fixed]

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/heap_fields.hpp"
 #include "base/lock.hpp"
 #include "os/memory.hpp"
 
@@ -39,6 +40,7 @@ public:
     void reset_lock_after_fork() { lock_.reset_after_fork(); }
 
 private:
+    friend struct base::HeapFields;
     [[nodiscard]] bool refill(std::size_t bytes);
 
     base::RankedLock<base::Rank::leaf> lock_;

@@ -31,6 +31,7 @@
 #include <cstdint>
 
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 #include "pages/metadata.hpp"
 #include "pages/page_bitmap.hpp"
 #include "pages/page_cache.hpp"
@@ -92,6 +93,7 @@ public:
     void verify() const;
 
 private:
+    friend struct base::HeapFields;
     friend class PageCache;
 
     // How full a chunk is and was: what the scavenger decides by.

@@ -18,6 +18,7 @@
 
 #include "base/bits.hpp"
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 
 namespace cairn::pages {
 
@@ -76,6 +77,7 @@ public:
     [[nodiscard]] std::uint64_t scavenged_mask() const { return scavenged_mask_; }
 
 private:
+    friend struct base::HeapFields;
     std::uintptr_t base_ = 0;           // [owner]
     std::uint64_t free_mask_ = 0;       // [owner]
     std::uint64_t scavenged_mask_ = 0;  // [owner]

@@ -21,6 +21,9 @@ constexpr std::array verb_table{
     Verb{"classes", "print the size classes and what each can waste", classes_verb},
     Verb{"explain", "tell which class serves a request, and why", explain_verb},
     Verb{"layout", "show how addresses become arenas, and what that costs", layout_verb},
+    Verb{"replay", "play a recorded trace on other allocators, and compare them", replay_verb},
+    Verb{"trace", "tell what is in a trace of 'cairn run --record'", trace_verb},
+    Verb{"map", "draw the heap of a running process, or of a snapshot", map_verb},
     Verb{"help", "explain a verb; 'help env' lists the environment variables", help_verb},
 };
 

@@ -3,7 +3,7 @@
 //   1. Find the library: --lib, or beside this command.
 //   2. Find the program and see that a library can be preloaded into it.
 //   3. Turn options into environment variables; put the library first in LD_PRELOAD.
-//   4. Become the program; only with --summary stay to wait for it.
+//   4. Become the program; only with --summary and --record stay to wait for it.
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
 #include <unistd.h>
@@ -12,10 +12,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 
 #include "child.hpp"
+#include "library.hpp"
 #include "program.hpp"
 #include "quantity.hpp"
+#include "trace/recording.hpp"
 #include "verb.hpp"
 
 namespace cairn::cli {
@@ -24,7 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view library_name = "libcairn-malloc.so";
+constexpr std::string_view plain_library = "libcairn-malloc.so";
+constexpr std::string_view recording_library = "libcairn-record.so";
 
 constexpr std::string_view teaching =
     R"(The program needs no rebuild: its malloc, free, new and delete are answered by Cairn, and so are
@@ -47,20 +51,11 @@ struct RunOptions {
     std::string report;
     std::string report_file;
     std::string library;
+    std::string record;
+    bool record_sites = false;
     bool verify = false;
     bool summary = false;
 };
-
-// Where the library lies, seen from the folder of this command: a build tree, then installed trees.
-std::vector<fs::path> library_places() {
-    std::error_code failure;
-    const fs::path here = fs::read_symlink("/proc/self/exe", failure).parent_path();
-    std::vector<fs::path> places;
-    for (const char* folder :
-         {"../lib", "../" CAIRN_INSTALL_LIBDIR, "../lib/cairn", "../lib/x86_64-linux-gnu", "../lib64"})
-        places.push_back((here / folder / library_name).lexically_normal());
-    return places;
-}
 
 // Sets `library` to the full path, or says in one line why there is none and returns the exit code.
 std::optional<int> find_library(const RunOptions& options, std::string& library) {
@@ -71,13 +66,13 @@ std::optional<int> find_library(const RunOptions& options, std::string& library)
             return fail(exit_cairn, fmt::format("run: --lib: no library at {}", options.library));
         library = given;
     } else {
-        const std::vector<fs::path> places = library_places();
-        for (const fs::path& place : places)
-            if (library.empty() && fs::is_regular_file(place, failure)) library = place;
-        if (library.empty())
+        const std::string_view library_name = options.record.empty() ? plain_library : recording_library;
+        const OwnLibrary found = find_own_library(library_name);
+        if (found.path.empty())
             return fail(exit_cairn,
                         fmt::format("run: no {} beside this command (looked for {}); name it with --lib",
-                                    library_name, places.front().string()));
+                                    library_name, found.looked_for));
+        library = found.path;
     }
     if (library.find_first_of(": ") != std::string::npos)
         return fail(
@@ -105,6 +100,8 @@ std::optional<int> check_options(RunOptions& options) {
         options.report_file = file;
         if (options.report.empty()) options.report = "text";
     }
+    if (options.record_sites && options.record.empty())
+        return fail(exit_usage, "run: --record-sites needs --record FILE");
     return std::nullopt;
 }
 
@@ -128,6 +125,49 @@ void print_summary(const ChildEnd& end) {
     fmt::print(stderr, "cairn: wall {:.3f} s, user {:.3f} s, sys {:.3f} s, peak RSS {:.1f} MiB, {}\n",
                end.wall_seconds, end.user_seconds, end.system_seconds,
                static_cast<double>(end.peak_bytes) / (1 << 20), how);
+}
+
+// Runs the program and stays; `ended` hears how it went. Ends as it ended.
+int run_beside(const RunOptions& options, const ChildPlan& plan,
+               const std::function<void(const ChildEnd&)>& ended = {}) {
+    const ChildEnd end = run_and_wait(plan);
+    if (ended) ended(end);
+    if (end.error != 0)
+        return fail(exit_cairn, fmt::format("run: no new process: {}", std::strerror(end.error)));
+    if (options.summary) print_summary(end);
+    return end_like(end.status);
+}
+
+void print_recording(const std::vector<trace::Recording::Result>& results) {
+    if (results.empty())
+        fmt::print(stderr, "cairn: nothing was recorded: the program ended before its first allocation, "
+                           "or has a malloc of its own\n");
+    std::uint64_t others = 0;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        const trace::Recording::Result& one = results[i];
+        const std::string trouble = one.error.empty() ? "" : "; then writing failed: " + one.error;
+        if (i == 0)
+            fmt::print(stderr, "cairn: recorded {} of {} in {}{}\n", plural(one.events, "event"), one.program,
+                       one.trace, trouble);
+        else if (!trouble.empty()) fmt::print(stderr, "cairn: {}{}\n", one.trace, trouble);
+        others += one.events;
+    }
+    if (results.size() > 1)
+        fmt::print(stderr, "cairn: and {} of {} it started, in {}.PID\n",
+                   plural(others - results.front().events, "event"), plural(results.size() - 1, "program"),
+                   results.front().trace);
+}
+
+int run_recorded(const RunOptions& options, ChildPlan& plan) {
+    trace::Recording recording;
+    if (!recording.prepare(options.record, options.record_sites))
+        return fail(exit_cairn, "run: --record: " + recording.error());
+    plan.settings.push_back(recording.setting());
+    recording.start();
+    return run_beside(options, plan, [&](const ChildEnd& end) {
+        recording.stop(end.error == 0 ? end.status : -1);
+        print_recording(recording.results());
+    });
 }
 
 // The usage line, which the parser cannot know: it has no name for what it does not parse.
@@ -154,6 +194,10 @@ void declare_options(CLI::App& app, RunOptions& options) {
         ->check(CLI::IsMember({"text", "json"}).description(""));
     app.add_option("--report-file", options.report_file, "write the report to FILE instead of standard error")
         ->type_name("FILE");
+    app.add_option("--record", options.record,
+                   "write every malloc, free, realloc to FILE; 'cairn trace' and 'cairn replay' read it")
+        ->type_name("FILE");
+    app.add_flag("--record-sites", options.record_sites, "with --record: also who called");
     app.add_flag("--verify", options.verify, "let the heap check itself as it goes (slow)");
     app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
     app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
@@ -189,15 +233,11 @@ int run_verb(Arguments arguments) {
     std::string library;
     if (const auto code = find_library(options, library)) return *code;
 
-    const ChildPlan plan{program.path, std::move(words), environment_for(options, library),
-                         "CAIRN_REPORT_PID"};
+    ChildPlan plan{program.path, std::move(words), environment_for(options, library), "CAIRN_REPORT_PID"};
     std::fflush(nullptr);
+    if (!options.record.empty()) return run_recorded(options, plan);
     if (!options.summary) return become(plan);
-    const ChildEnd end = run_and_wait(plan);
-    if (end.error != 0)
-        return fail(exit_cairn, fmt::format("run: no new process: {}", std::strerror(end.error)));
-    print_summary(end);
-    return end_like(end.status);
+    return run_beside(options, plan);
 }
 
 }  // namespace cairn::cli

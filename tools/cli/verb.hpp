@@ -39,6 +39,9 @@ int run_verb(Arguments arguments);
 int classes_verb(Arguments arguments);
 int explain_verb(Arguments arguments);
 int layout_verb(Arguments arguments);
+int replay_verb(Arguments arguments);
+int trace_verb(Arguments arguments);
+int map_verb(Arguments arguments);
 int help_verb(Arguments arguments);
 
 // Writes `cairn: <text>` to standard error as one line and returns `code`.

@@ -1,0 +1,66 @@
+// Reads the heap of a live process into a model, by the table that its library exports.
+//
+// The process is not stopped. What is read may be of two moments; each record is checked against what led to
+// it, read again when it does not fit, and left out when it never does. Every count and pointer has a bound.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "map/heap_model.hpp"
+#include "map/process_memory.hpp"
+
+namespace cairn::map {
+
+class HeapReader {
+public:
+    HeapReader(std::uint32_t pid, HeapModel& model) : memory_(pid), model_(model) {}
+
+    // False: error() says why, in one line.
+    [[nodiscard]] bool read();
+    [[nodiscard]] const std::string& error() const { return error_; }
+
+private:
+    struct Candidate {  // a page where a span in use begins, and its record
+        std::uint64_t page;
+        std::uint64_t record;
+    };
+
+    [[nodiscard]] bool read_table();
+    [[nodiscard]] bool has_all_rows();
+    [[nodiscard]] bool read_classes();
+    [[nodiscard]] bool read_arenas();
+    [[nodiscard]] bool read_sparse();
+    [[nodiscard]] bool read_linear();
+    void add_arena(std::uint64_t base, const std::vector<std::uint64_t>& spans,
+                   const std::vector<std::uint64_t>& in_use);
+    [[nodiscard]] bool read_regions();
+    void add_chunk(std::uint64_t base, const std::uint64_t* in_use, const std::uint64_t* returned);
+    void read_spans();
+    [[nodiscard]] bool take_span(const Candidate& from, const unsigned char* record);
+    void read_bits();
+    void read_caches();
+    void read_cache(const std::vector<unsigned char>& cache);
+    void read_depots();
+    void read_ended();
+    std::uint64_t mark_cached(std::uint64_t array, std::uint64_t count, unsigned size_class);
+    void count_slots();
+    bool fail(std::string why);
+    bool ended();
+
+    [[nodiscard]] std::uint64_t row(const std::string& name) const { return rows_.at(name); }
+    template <class Value>
+    [[nodiscard]] Value field(const unsigned char* record, const char* name) const;
+
+    ProcessMemory memory_;
+    HeapModel& model_;
+    std::string error_;
+    std::unordered_map<std::string, std::uint64_t> rows_;
+    std::vector<Candidate> candidates_;
+    std::vector<std::uint64_t> bits_;  // of each span: where its bits are; 0: they were in its record
+};
+
+}  // namespace cairn::map
