@@ -46,6 +46,8 @@
 
 namespace cairn::gc {
 
+class HolderPath;
+
 struct CollectorSettings {
     std::int32_t gc_percent = 100;
     std::uint64_t memory_limit = UINT64_MAX;
@@ -132,6 +134,10 @@ public:
     [[nodiscard]] bool is_marking() const {
         return is_marking_.load(std::memory_order_relaxed);  // relaxed: changes while the world is stopped
     }
+    // Checks every span between two cycles; a fault ends the program. False: the world could not be stopped.
+    bool verify(Mutator& mutator);
+    // Finds who keeps the object that `address` points into alive. False: nobody, or it is not known.
+    [[nodiscard]] bool find_holders(Mutator& mutator, const void* address, HolderPath& path);
     // Greys while marking, from inside the runtime.
     [[nodiscard]] Greyer greyer();
     World& world() { return world_; }
@@ -175,6 +181,11 @@ private:
     [[nodiscard]] bool is_white(std::uintptr_t word) const;
     void grey(std::uintptr_t word);
     void flush_shared_grey();
+
+    // inspect.cpp
+    void check_marks();
+    [[nodiscard]] bool stop_between_cycles(Mutator& mutator);
+    void resume_after_look();
 
     // cycle.cpp
     [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);

@@ -293,6 +293,7 @@ bool Collector::try_finish(Marker& marker) {
 // All is marked: white from here on. Needs: the world stopped.
 void Collector::finish_stopped(Marker& marker) {
     rescan_overflow(marker);
+    if (settings_.verifies) check_marks();
     note_progress(marker);
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();

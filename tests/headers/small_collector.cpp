@@ -45,7 +45,7 @@ struct Object {
 };
 
 std::map<std::uintptr_t, Object> objects;
-std::set<void**> roots;
+std::set<void**>& roots = *new std::set<void**>;  // outlives the tests' static Roots
 std::list<cairn_weak> weaks;
 std::set<cairn_ephemerons*> maps;
 std::vector<Cleanup> due_cleanups;

@@ -54,7 +54,7 @@ def by_pkg_config(folder, prefix, examples):
 
 
 def main():
-    build, source = Path(sys.argv[1]), Path(sys.argv[2])
+    build, source = (Path(argument).resolve() for argument in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run("cmake", "--install", build, "--prefix", folder / "first")
