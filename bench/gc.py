@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -171,7 +172,11 @@ def main():
         run = Run(options, place)
         for line in run.missing:
             say(f"skipped: {line}")
-        run.measure()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            run.measure()
+        except KeyboardInterrupt:
+            run.missing.append("the rest: the run was interrupted")
         facts = run.facts()
     held = [] if options.smoke else gc_bars.hold(run.figures)
     print(gc_report.render(run.figures, run.names, facts, held))

@@ -79,8 +79,9 @@ def mark(name, label, objects, rounds):
                 collects=True, linear=True, rounds=1000 if objects <= 1_000_000 else 1)
 
 
-def stops(name, label, objects, cycles, **more):
-    return Case(name, "stops", {"objects": objects, "cycles": cycles}, {"objects": 20_000, "cycles": 3},
+def stops(name, label, objects, seconds, **more):
+    return Case(name, "stops", {"objects": objects, "cycles": 2000, "seconds": seconds},
+                {"objects": 20_000, "cycles": 3},
                 (*quantiles("stop", label, STOPS), ("collect", f"{label}, beside a thread", "cycle_ms", 1),
                  ("step", label, "step_ns", 1)),
                 collects=True, rounds=1000 if objects <= 1_000_000 else 1, **more)
@@ -100,7 +101,7 @@ CASES = [
     *(alloc(size, typed) for size in (16, 32, 64, 256) for typed in (False, True)),
     mark("mark_1m", "1 M objects", 1_000_000, 5),
     mark("mark_10m", "10 M objects", 10_000_000, 3),
-    stops("stops_1m", "1 M objects", 1_000_000, 40),
-    stops("stops_10m", "10 M objects", 10_000_000, 3),
-    stops("stops_1gib", "1 GiB of objects", 1 << 24, 3, only=(TYPED, CONSERVATIVE)),
+    stops("stops_1m", "1 M objects", 1_000_000, 8),
+    stops("stops_10m", "10 M objects", 10_000_000, 15),
+    stops("stops_1gib", "1 GiB of objects", 1 << 24, 15, only=(TYPED, CONSERVATIVE)),
 ]

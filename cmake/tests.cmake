@@ -1,6 +1,8 @@
 # Everything ctest runs, each with a label and a limit of time.
 #
 #   unit fake litmus stress     linked with the library directly; these also run under the sanitizers
+#   headers                     the public headers on a collector of their own, and what they refuse
+#   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
 #   source                      the house rules
@@ -86,6 +88,10 @@ if(TARGET cairn_core_fake)
   cairn_gtest(fake_tests fake fake_libraries ${fake_sources})
 endif()
 
+file(GLOB header_sources CONFIGURE_DEPENDS tests/headers/*.cpp)
+set(header_libraries Threads::Threads)
+cairn_gtest(header_tests headers header_libraries ${header_sources})
+
 file(GLOB litmus_sources CONFIGURE_DEPENDS tests/litmus/*.cpp)
 foreach(source IN LISTS litmus_sources)
   get_filename_component(name ${source} NAME_WE)
@@ -129,6 +135,15 @@ if(CAIRN_SANITIZE)
   return()
 endif()
 
+# ---- on libcairn
+
+cairn_script(headers/refused headers 240 tests/headers/refused.py ${PROJECT_SOURCE_DIR})
+if(TARGET cairn-lib)
+  file(GLOB library_test_sources CONFIGURE_DEPENDS tests/library/*_test.cpp)
+  set(library_libraries cairn-lib)
+  cairn_gtest(library_tests library library_libraries ${library_test_sources})
+endif()
+
 # ---- on the preloaded library
 
 cairn_programs(abi)
@@ -159,17 +174,25 @@ if(TARGET bench_gc_cairn)
   set_tests_properties(bench/gc_smoke PROPERTIES FIXTURES_REQUIRED bench_gc RUN_SERIAL TRUE)
 endif()
 
+# ---- examples: programs on libcairn that say by their exit code whether they worked
+
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp examples/*.c)
+find_package(Boost QUIET COMPONENTS context)
+if(NOT TARGET Boost::context)
+  list(FILTER example_sources EXCLUDE REGEX "/boost_[^/]*$")
+endif()
+if(NOT TARGET cairn-lib)
+  set(example_sources)
+endif()
 foreach(source IN LISTS example_sources)
   get_filename_component(name ${source} NAME_WE)
   add_executable(example_${name} ${source})
   set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name}
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
-  target_include_directories(example_${name} PRIVATE include)
-  target_link_libraries(example_${name} PRIVATE cairn_warnings ${core_libraries} Threads::Threads)
+  target_link_libraries(example_${name} PRIVATE cairn_warnings cairn::cairn)
+  if(name MATCHES "^boost_")
+    target_link_libraries(example_${name} PRIVATE Boost::context)
+  endif()
   add_test(NAME examples/${name} COMMAND example_${name})
   set_tests_properties(examples/${name} PROPERTIES TIMEOUT 60 LABELS examples)
-  if(TARGET cairn-malloc)
-    set_tests_properties(examples/${name} PROPERTIES ENVIRONMENT LD_PRELOAD=${preload})
-  endif()
 endforeach()

@@ -24,7 +24,8 @@ int main() {
 
     for (const Line* line = kept; line != nullptr; line = line->next) std::printf("line %d\n", line->number);
     const cairn::Stats stats = cairn::stats();
-    std::printf("%.1f MB were allocated, %.1f MB are live\n", static_cast<double>(stats.allocated_bytes) / 1e6,
+    std::printf("%.1f MB were allocated, %.1f MB are live\n",
+                static_cast<double>(stats.allocated_bytes) / 1e6,
                 static_cast<double>(stats.heap_live_bytes) / 1e6);
     return stats.heap_live_bytes < 1'000'000 ? 0 : 1;
 }

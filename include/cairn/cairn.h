@@ -144,7 +144,7 @@ CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map) CAIRN_NOEXCEPT;
 
 // Calls function(object, argument) once, when the object is unreachable; it is alive again until that returns
 // and the next cycle. What it refers to lives as long. One an object, the last one set; NULL takes it back.
-// `object` is an object's first byte. Objects with finalizers that refer to each other in a ring are never freed.
+// `object` is an object's first byte. A ring of objects that has a finalizer in it is never freed.
 // Not 0: no object, or no memory.
 CAIRN_API int cairn_set_finalizer(void* object, void (*function)(void* object, void* argument),
                                   void* argument) CAIRN_NOEXCEPT;
@@ -216,9 +216,15 @@ CAIRN_API void cairn_blocking_end(void) CAIRN_NOEXCEPT;
 
 typedef struct cairn_fiber cairn_fiber;
 
-// Memory for a stack with a guard below, lowest usable address; a power of two is good. NULL: no memory.
-CAIRN_API void* cairn_stack_alloc(size_t size) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_stack_free(void* low, size_t size) CAIRN_NOEXCEPT;
+// Memory for a stack, with a guard below. [low, low + size) may be used; the rest is for cairn_stack_free().
+typedef struct cairn_stack {
+    void* low;
+    size_t size;
+    uint64_t kept[4];
+} cairn_stack;
+// 2 KiB to 1 GiB, rounded up to a power of two, guard included. Not 0: no memory.
+CAIRN_API int cairn_stack_alloc(cairn_stack* stack CAIRN_NOESCAPE, size_t size) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_stack_free(const cairn_stack* stack CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Makes [low, low + size) known as a fiber's stack, whoever owns the memory. TRACKED: every switch is told by
 // cairn_fiber_switch(). SILENT: none is; then all of the stack that was ever touched counts, in every stop.
 // NULL: no memory.

@@ -7,6 +7,9 @@
 // SPDX-License-Identifier: MIT
 #include "cairn/cairn.h"
 
+#include <atomic>
+#include <cstdlib>
+
 #include "api/gc_runtime.hpp"
 #include "api/inside.hpp"
 
@@ -55,6 +58,25 @@ bool replace_finalizer(void* object, void (*function)(void*, void*), void* argum
 // After something was attached, from outside the runtime.
 void start_finalizer_thread() {
     finalizer().runner().start_if_wanted();
+}
+
+constinit std::atomic<int> finalizes_at_exit{0};  // [atomic]
+
+// Calls every finalizer and cleanup there is, those that these attach not included.
+void finalize_all() {
+    // relaxed: a setting of the program's
+    if (finalizes_at_exit.load(std::memory_order_relaxed) == 0 || current_mutator() == nullptr) return;
+    finalizer().runner().set_mode(gc::FinalizerMode::drain);
+    bool is_queued = false;
+    while (!is_queued) {
+        cairn_collect();
+        is_queued = inside<bool>(true, [] {
+            if (gc_runtime.collector.is_marking()) return false;  // the next cycle has begun already
+            finalizer().queue_all();
+            return true;
+        });
+    }
+    finalizer().runner().run_pending();
 }
 
 // Static data that is the collector's own: it names objects that nobody holds.
@@ -213,6 +235,14 @@ CAIRN_API int cairn_finalizer_mode(int mode) noexcept {
         runner.start_if_wanted();
     }
     return was_drain ? CAIRN_FINALIZER_DRAIN : CAIRN_FINALIZER_THREAD;
+}
+
+CAIRN_API int cairn_finalize_at_exit(int on) noexcept {
+    static constinit std::atomic<bool> is_registered{false};  // [atomic]
+    // acq_rel: registered once
+    if (on != 0 && !is_registered.exchange(true, std::memory_order_acq_rel)) std::atexit(finalize_all);
+    // relaxed: a setting of the program's
+    return finalizes_at_exit.exchange(on != 0 ? 1 : 0, std::memory_order_relaxed);
 }
 
 CAIRN_API size_t cairn_run_finalizers(size_t max) noexcept {

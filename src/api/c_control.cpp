@@ -9,6 +9,7 @@
 #include "api/gc_runtime.hpp"
 #include "api/inside.hpp"
 #include "cairn/cairn.h"
+#include "heap/stack_spans.hpp"
 #include "os/memory.hpp"
 #include "os/process.hpp"
 
@@ -23,26 +24,39 @@ gc::Collector& collector() {
     return gc_runtime.collector;
 }
 
-// Records of fibers; a cairn_fiber is one of them.
+// Records of fibers, each of which is a cairn_fiber, and stacks for them.
 class Fibers {
 public:
     constexpr Fibers() = default;
 
     [[nodiscard]] gc::FiberRecord* make() {
-        {
-            base::Guard guard(lock_);
-            if (!is_ready_) pool_.initialize(runtime.heap.spans().metadata());
-            is_ready_ = true;
-        }
+        prepare();
         void* memory = pool_.allocate();
         return memory == nullptr ? nullptr : new (memory) gc::FiberRecord;
     }
     void free(gc::FiberRecord* fiber) { pool_.free(fiber); }
 
+    [[nodiscard]] heap::FiberStack make_stack(std::size_t bytes) {
+        prepare();
+        return stacks_.allocate(nullptr, bytes);
+    }
+    void free_stack(const heap::FiberStack& stack) {
+        stacks_.free(nullptr, stack, !collector().is_marking());
+    }
+
 private:
+    void prepare() {
+        base::Guard guard(lock_);
+        if (is_ready_) return;
+        pool_.initialize(runtime.heap.spans().metadata());
+        stacks_.initialize(runtime.heap.spans());
+        is_ready_ = true;
+    }
+
     base::RankedLock<base::Rank::runtime> lock_;
     bool is_ready_ = false;  // [lock]
     pages::TypedPool<gc::FiberRecord> pool_;
+    heap::StackSpans stacks_;
 };
 constinit Fibers fibers;
 
@@ -144,6 +158,27 @@ CAIRN_API void cairn_blocking_end(void) noexcept {
 }
 
 // ---- fibers
+
+CAIRN_API int cairn_stack_alloc(cairn_stack* stack CAIRN_NOESCAPE, size_t size) noexcept {
+    const cairn::heap::FiberStack made =
+        inside<cairn::heap::FiberStack>({}, [=] { return fibers.make_stack(size); });
+    if (!made) return -1;
+    stack->low = reinterpret_cast<void*>(made.low());
+    stack->size = made.bytes - made.low_bytes;
+    stack->kept[0] = made.start;
+    stack->kept[1] = made.bytes;
+    stack->kept[2] = made.low_bytes;
+    stack->kept[3] = made.is_guarded ? 1 : 0;
+    return 0;
+}
+
+CAIRN_API void cairn_stack_free(const cairn_stack* stack CAIRN_NOESCAPE) noexcept {
+    if (stack->kept[1] == 0) return;
+    inside<int>(0, [=] {
+        fibers.free_stack({stack->kept[0], stack->kept[1], stack->kept[2], stack->kept[3] != 0});
+        return 0;
+    });
+}
 
 CAIRN_API cairn_fiber* cairn_fiber_create(void* low, size_t size, int kind) noexcept {
     const auto start = reinterpret_cast<std::uintptr_t>(low);

@@ -52,10 +52,13 @@ private:
     std::atomic<void*> found_{nullptr};  // [atomic]
 };
 
-constinit Next<int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)> next_pthread("pthread_create");
+using PthreadCreate = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+constinit Next<PthreadCreate> next_pthread("pthread_create");
 constinit Next<int(thrd_t*, thrd_start_t, void*)> next_thrd("thrd_create");
 
-gc::RootCells& cells() { return gc_runtime.collector.roots().cells(); }
+gc::RootCells& cells() {
+    return gc_runtime.collector.roots().cells();
+}
 
 // Records of handovers under way.
 template <class Result>

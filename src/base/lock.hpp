@@ -26,6 +26,7 @@ enum class Rank : std::uint8_t {
     span_set,     // growing a span set's spine
     ephemerons,   // the list of ephemeron maps; a map's own lock is taken under it
     specials,     // the records of one span; one ephemeron map
+    stacks,       // idle stacks of fibers
     heap,         // pages, spans, arenas; the collector's shared buffer of grey words
     metadata,     // pools of our own records: taken under any of the above
     leaf,         // held over a few loads and stores, takes nothing

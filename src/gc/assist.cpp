@@ -45,25 +45,21 @@ std::uint64_t Collector::mark_for(Mutator& mutator, std::uint64_t work, bool& is
     return marker.count.scanned_bytes;
 }
 
-void Collector::assist(Mutator& mutator) {
+void Collector::assist(Mutator& mutator, std::size_t allocated) {
+    // relaxed: a hint
+    if (is_limiting_.load(std::memory_order_relaxed)) return;
+    AssistTerms terms;
+    {
+        Guard guard(lock_);
+        terms = terms_;
+    }
+    std::uint64_t work = terms.work_for(static_cast<std::uint64_t>(-mutator.assist_balance), allocated);
+    const std::uint64_t paid = take_credit(work);
+    mutator.assist_balance += terms.bytes_for(paid);
+    if (paid >= work) return;  // what is still owed is paid by the next allocations
     const std::uint64_t start_ns = os::monotonic_ns();
     bool is_dry = false;
-    while (mutator.assist_balance < 0 && !is_dry && !is_stop_wanted(mutator)) {
-        // relaxed: a hint
-        if (is_limiting_.load(std::memory_order_relaxed)) break;
-        AssistTerms terms;
-        {
-            Guard guard(lock_);
-            terms = terms_;
-        }
-        std::uint64_t work = terms.work_for(static_cast<std::uint64_t>(-mutator.assist_balance));
-        const std::uint64_t paid = take_credit(work);
-        mutator.assist_balance += terms.bytes_for(paid);
-        work -= paid;
-        if (work == 0) continue;
-        mutator.assist_balance += terms.bytes_for(mark_for(mutator, work, is_dry));
-        if (work >= terms.largest_work) break;  // the rest is paid by the next allocations
-    }
+    mutator.assist_balance += terms.bytes_for(mark_for(mutator, work - paid, is_dry));
     if (is_dry && mutator.assist_balance < 0) mutator.assist_balance = 0;
     const std::uint64_t spent = os::monotonic_ns() - start_ns;
     mutator.assist_ns += spent;

@@ -35,6 +35,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    crew_.initialize(space_);
     if (!world_.initialize()) return false;
     roots_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
@@ -73,6 +74,9 @@ Mutator* Collector::attach() {
     }
     mutator->assist_balance = 0;
     mutator->barrier.count = 0;
+    // A fork may have cut its last thread off in the middle of these.
+    mutator->is_allocating = false;
+    mutator->is_in_finalizer = false;
     world_.attach(mutator->thread);
     threads_.add(1);
     return mutator;
@@ -104,7 +108,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (is_marking()) {
         mutator.assist_balance -= static_cast<std::int64_t>(bytes);
-        if (mutator.assist_balance < 0) assist(mutator);
+        if (mutator.assist_balance < 0) assist(mutator, bytes);
     } else {
         if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
         if (!ensure_thread()) return collect_inline(mutator);
@@ -318,6 +322,11 @@ void Collector::run_thread() {
             }
             is_forced = true;
         }
+        if (!is_forced && !can_afford_cycle()) {
+            os::sleep_ns(retry_ns);
+            request(wanted);
+            continue;
+        }
         take_turn();
         const bool is_done = run_cycle(is_forced, nullptr);
         if (is_done) finish_cycle();
@@ -326,6 +335,13 @@ void Collector::run_thread() {
         os::sleep_ns(retry_ns);
         request(wanted | cycle_wanted);
     }
+}
+
+// False: the last cycles are not paid for yet; the program goes on meanwhile.
+bool Collector::can_afford_cycle() {
+    limit(CpuLimiter::Phase::off);
+    Guard guard(lock_);
+    return limiter_.can_afford_cycle();
 }
 
 // Sweeps all, and says so.

@@ -164,10 +164,11 @@ private:
     void take_turn();
     void end_turn();
     void finish_cycle();
+    [[nodiscard]] bool can_afford_cycle();
     void zero_in_pieces(Mutator& mutator, heap::Span& span);
 
     // assist.cpp
-    void assist(Mutator& mutator);
+    void assist(Mutator& mutator, std::size_t allocated);
     [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
     [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
     void hand_over(BarrierBuffer& buffer);
@@ -192,6 +193,7 @@ private:
     void note_progress(Marker& marker);
     void add_counts(const MarkCount& count);
     void note_stop(std::uint64_t ns);
+    void limit(CpuLimiter::Phase phase);
     void finish_sweep();
     void trace_cycle() const;
     [[nodiscard]] HeapSnapshot snapshot();
@@ -223,6 +225,7 @@ private:
 
     CycleReport now_;                                       // [owner] who runs the cycle
     WorkerPlan plan_;                                       // [owner] likewise
+    std::uint64_t limited_assist_ns_ = 0;                   // [owner] of assist_ns_, what the limiter knows
     bool is_watching_ = false;                              // [owner] likewise
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     std::atomic<std::uint32_t> phases_{0};                  // [atomic] grows with each stop; throttled threads wait

@@ -15,11 +15,14 @@ constexpr unsigned patient_looks = 100;
 
 }  // namespace
 
-void Crew::open(unsigned helpers) {
+void Crew::hire(unsigned helpers) {
     if (helpers > most_helpers) helpers = most_helpers;
     for (; started_ < helpers; ++started_)
         if (!os::spawn_thread(&Crew::thread_entry, this, "cairn-mark")) break;
-    if (started_ == 0) return;
+}
+
+void Crew::open(unsigned helpers) {
+    if (started_ == 0 || helpers == 0) return;
     wanted_.store(helpers, std::memory_order_relaxed);  // relaxed: ordered by session_
     is_open_ = true;
     session_.fetch_add(1, std::memory_order_release);  // release: the heap as it is, to the helpers

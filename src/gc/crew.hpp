@@ -6,7 +6,7 @@
 //
 //   session  even: closed, helpers sleep; odd: open
 //
-// Threads are started at the first session that wants them, and stay.
+// Threads are started by hire(), and stay.
 //
 // Floor: gc. The leader's calls are [owner]; helpers touch atomics and the pool.
 // SPDX-License-Identifier: MIT
@@ -28,7 +28,10 @@ public:
 
     void initialize(const MarkSpace& space) { space_ = &space; }
 
-    // Has up to `helpers` threads mark from now on; fewer when the OS refuses them.
+    // Has `helpers` threads at hand; fewer when the OS refuses them. Needs: the world is not stopped, since
+    // making a thread takes locks of libc's, which a stopped thread may hold.
+    void hire(unsigned helpers);
+    // Has up to `helpers` of those that were hired mark from now on.
     void open(unsigned helpers);
     // No helper holds work after this. Returns: what they did since open().
     MarkCount close();

@@ -54,7 +54,7 @@ void Collector::commit_pace(bool is_sweep_done) {
     trigger_.store(is_off ? UINT64_MAX : pacer_.trigger(), std::memory_order_relaxed);  // relaxed: a threshold
     // Room for what threads take between two looks; beyond it the collector is not keeping up at all.
     const std::uint64_t goal = pacer_.goal();
-    const bool is_bounded = !is_off && goal < UINT64_MAX / 2;
+    const bool is_bounded = !is_off && goal < UINT64_MAX / 2 && !pacer_.is_limit_goal();
     throttle_at_.store(is_bounded ? goal + goal / 8 + throttle_slack_bytes : UINT64_MAX,
                        std::memory_order_relaxed);  // relaxed: a threshold
 }
@@ -87,6 +87,10 @@ void Collector::scan_threads(Marker& marker) {
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!roots_.is_current()) {  // a library was loaded just now
+        world_.resume_all();
+        return false;
+    }
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     CAIRN_CHECK(sweeper_.is_done());
@@ -119,6 +123,7 @@ bool Collector::begin_marking(Mutator* self) {
         // relaxed: an amount alone
         credit_.store(static_cast<std::int64_t>(pacer_.start_credit()), std::memory_order_relaxed);
     }
+    limit(CpuLimiter::Phase::mark);
     finalizer_.begin_mark();
     roots_.prepare_jobs();
     world_.fibers().begin_cycle();
@@ -162,6 +167,7 @@ void Collector::note_progress(Marker& marker) {
     // relaxed: an amount alone
     credit_.fetch_add(static_cast<std::int64_t>(marker.count.scanned_bytes), std::memory_order_relaxed);
     marker.count = {};
+    if (is_marking()) limit(CpuLimiter::Phase::mark);
     Guard guard(lock_);
     terms_ = pacer_.revise(snapshot(), scanned_bytes_.value());
 }
@@ -184,6 +190,7 @@ void Collector::mark_until_dry(Marker& marker) {
 }
 
 void Collector::mark_concurrently(Marker& marker) {
+    crew_.hire(plan_.threads - 1);
     scan_roots(marker, Reading::beside_program);
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
@@ -255,6 +262,12 @@ bool Collector::try_finish(Marker& marker) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
+    if (!roots_.is_current()) {  // a library was loaded meanwhile
+        world_.resume_all();
+        note_stop(os::monotonic_ns() - start_ns);
+        (void)roots_.refresh();
+        return false;
+    }
     rescan_all_roots(marker);
     const std::uint64_t budget = is_watching_ ? conservative_stop_budget_ns : stop_budget_ns;
     const bool is_last = now_.rounds == most_rounds;
@@ -303,7 +316,8 @@ void Collector::begin_sweep() {
     CycleResult result;
     result.now_ns = os::monotonic_ns();
     result.marked_bytes = now_.marked;
-    result.heap_scan_work = now_.scanned_bytes;
+    const std::uint64_t roots = 2 * (now_.stack_bytes + now_.root_bytes);  // scanned in both stops
+    result.heap_scan_work = now_.scanned_bytes > roots ? now_.scanned_bytes - roots : 0;
     result.stack_scan_work = now_.stack_bytes;
     result.global_scan_work = now_.root_bytes;
     result.live_at_end = now_.live_at_end;
@@ -316,9 +330,22 @@ void Collector::begin_sweep() {
     worker_ns_.add(result.worker_ns);
     dirty_pages_.add(now_.dirty_pages);
     last_ = now_;
+    if (now_.is_forced) ++forced_cycles_;
     commit_pace(false);
     const std::uint64_t pages = heap_->spans().in_use_bytes() / base::page_bytes;
     sweeper_.begin(pacer_.sweep_pace(now_.marked, pages, sweeper_.pages_swept()));
+}
+
+// Tells the limiter what comes next, and everybody what it says.
+void Collector::limit(CpuLimiter::Phase phase) {
+    Guard guard(lock_);
+    CpuTime spent;
+    const std::uint64_t assisted = assist_ns_.value();
+    spent.assist_ns = assisted - limited_assist_ns_;
+    limited_assist_ns_ = assisted;
+    const double share = plan_.share > 0 ? plan_.share : 0.25;
+    limiter_.enter(phase, os::monotonic_ns(), spent, share);
+    is_limiting_.store(limiter_.is_limiting(), std::memory_order_relaxed);  // relaxed: a hint
 }
 
 void Collector::note_stop(std::uint64_t ns) {
@@ -342,7 +369,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    (void)roots_.refresh();
+    if (!roots_.refresh()) return false;  // what is not known to be a root might be one
     is_watching_ = false;
     if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
         is_watching_ = watch_.begin(*space_.objects);
@@ -351,6 +378,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
             now_.why_stw = watch_.reason();
         }
     }
+    if (mode == Mode::stw && self == nullptr) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     if (!begin_marking(self)) return false;
     now_.is_stw = mode == Mode::stw;
@@ -376,6 +404,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         }
         marker.flush();
     }
+    limit(CpuLimiter::Phase::off);
     if (is_watching_) watch_.end(*space_.objects);
     trace_cycle();
     return true;
@@ -394,6 +423,7 @@ void Collector::trace_cycle() const {
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
          << " threads, " << now_.rounds << " rounds, " << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
+    if (*now_.why_stw != '\0') line << ": " << now_.why_stw;
     base::report(line.view());
 }
 

@@ -13,7 +13,6 @@ using heap::SpecialKind;
 namespace {
 
 std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
-void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 
 std::size_t slot_of(const heap::Span& span, const Special& record) {
     return span.slot_of(span.base + record.offset);

@@ -40,13 +40,13 @@ std::size_t FinalizerRunner::run_pending(std::size_t max) {
 }
 
 void FinalizerRunner::start() {
-    ThreadState none = ThreadState::none;
+    std::uint32_t expected = none;
     // relaxed, both: only who starts is decided; creating a thread orders the rest
-    if (!thread_.compare_exchange_strong(none, ThreadState::running, std::memory_order_relaxed,
+    if (!thread_.compare_exchange_strong(expected, running, std::memory_order_relaxed,
                                          std::memory_order_relaxed))  // relaxed: as above
         return;
     if (environment_->spawn(thread_entry, this)) return;
-    thread_.store(ThreadState::none, std::memory_order_relaxed);  // relaxed: the next one tries again
+    thread_.store(none, std::memory_order_relaxed);  // relaxed: the next one tries again
 }
 
 void FinalizerRunner::thread_entry(void* runner) { static_cast<FinalizerRunner*>(runner)->run_thread(); }
@@ -54,15 +54,14 @@ void FinalizerRunner::thread_entry(void* runner) { static_cast<FinalizerRunner*>
 void FinalizerRunner::run_thread() {
     environment_->attach();
     // relaxed: stop_thread() wakes us after it
-    while (thread_.load(std::memory_order_relaxed) == ThreadState::running) {
+    while (thread_.load(std::memory_order_relaxed) == running) {
         // One at a time, so that a change of mode or the end is seen soon.
         if (mode() == FinalizerMode::thread && run_pending(1) != 0) continue;
         sleep();
     }
     environment_->detach();
-    thread_.store(ThreadState::none, std::memory_order_release);  // release: pairs with stop_thread()
-    ended_.fetch_add(1, std::memory_order_release);               // release: as above
-    base::os_wake(ended_, true);
+    thread_.store(none, std::memory_order_release);  // release: pairs with stop_thread()
+    base::os_wake(thread_, true);
 }
 
 // First says that it sleeps, then looks at the queue under its lock. Who appends does so under the lock and
@@ -74,7 +73,7 @@ void FinalizerRunner::sleep() {
     const bool has_work = mode() == FinalizerMode::thread && queue_->has_calls();
     environment_->leave_runtime();
     // relaxed: ordered by the exchange
-    if (!has_work && thread_.load(std::memory_order_relaxed) == ThreadState::running) {
+    if (!has_work && thread_.load(std::memory_order_relaxed) == running) {
         environment_->begin_blocking();
         base::os_wait(is_asleep_, 1);
         environment_->end_blocking();
@@ -88,22 +87,21 @@ void FinalizerRunner::wake() {
 }
 
 void FinalizerRunner::stop_thread() {
-    const std::uint32_t before = ended_.load(std::memory_order_acquire);  // acquire: pairs with run_thread()
-    ThreadState running = ThreadState::running;
+    std::uint32_t expected = running;
     // acq_rel: what the caller did before is seen by the thread; relaxed: there is none
-    if (!thread_.compare_exchange_strong(running, ThreadState::ending, std::memory_order_acq_rel,
+    if (!thread_.compare_exchange_strong(expected, ending, std::memory_order_acq_rel,
                                          std::memory_order_relaxed))  // relaxed: as above
         return;
     wake();
     environment_->begin_blocking();
     // acquire: pairs with run_thread()
-    while (ended_.load(std::memory_order_acquire) == before) base::os_wait(ended_, before);
+    while (thread_.load(std::memory_order_acquire) == ending) base::os_wait(thread_, ending);
     environment_->end_blocking();
 }
 
 void FinalizerRunner::reset_in_child() {
     // relaxed, all: the child has one thread
-    thread_.store(ThreadState::none, std::memory_order_relaxed);
+    thread_.store(none, std::memory_order_relaxed);
     is_asleep_.store(0, std::memory_order_relaxed);  // relaxed: as above
 }
 

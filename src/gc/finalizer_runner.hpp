@@ -72,7 +72,7 @@ public:
     void start_if_wanted() {
         // relaxed, all: hints; start() decides
         if (is_wanted_.load(std::memory_order_relaxed) && mode() == FinalizerMode::thread &&
-            thread_.load(std::memory_order_relaxed) == ThreadState::none)  // relaxed: as above
+            thread_.load(std::memory_order_relaxed) == none)  // relaxed: as above
             start();
     }
     // There may be something to do.
@@ -85,7 +85,10 @@ public:
     void reset_in_child();
 
 private:
-    enum class ThreadState : std::uint32_t { none, running, ending };
+    // States of thread_.
+    static constexpr std::uint32_t none = 0;
+    static constexpr std::uint32_t running = 1;
+    static constexpr std::uint32_t ending = 2;
 
     void start();
     static void thread_entry(void* runner);
@@ -98,9 +101,8 @@ private:
     const RunnerEnvironment* environment_ = nullptr;  // [fixed]
     std::atomic<FinalizerMode> mode_{FinalizerMode::thread};  // [atomic]
     std::atomic<bool> is_wanted_{false};                      // [atomic]
-    std::atomic<ThreadState> thread_{ThreadState::none};      // [atomic]
+    std::atomic<std::uint32_t> thread_{none};                 // [atomic] who stops it waits here
     std::atomic<std::uint32_t> is_asleep_{0};                 // [atomic] 1: the thread sleeps, or is about to
-    std::atomic<std::uint32_t> ended_{0};                     // [atomic] threads that ended; waited for
 };
 
 }  // namespace cairn::gc

@@ -88,14 +88,10 @@ void RootSet::note_segment(void* context, const os::ModuleSegment& segment) {
     found.segments[found.count++] = segment;
 }
 
-// The print is taken on both sides of the listing, so that both speak of the same modules.
 void RootSet::find_modules() {
-    do {
-        found_.list_print = os::print_of_module_list();
-        found_.count = 0;
-        found_.is_complete = true;
-        found_.version = os::for_each_module_segment(note_segment, this);
-    } while (found_.list_print != os::print_of_module_list());
+    found_.count = 0;
+    found_.is_complete = true;
+    found_.listing = os::for_each_module_segment(note_segment, this);
 }
 
 bool RootSet::is_wanted_locked(const os::ModuleSegment& segment) const {
@@ -128,7 +124,7 @@ bool RootSet::refresh() {
         is_choice_new_ = false;
     }
     // Not under the lock: libc's comes before ours where a library's constructor registers roots.
-    const bool is_list_new = !found_.is_complete || !(os::module_version() == found_.version);
+    const bool is_list_new = !found_.is_complete || !(os::module_version() == found_.listing.version);
     if (!is_list_new && !is_choice_new) return true;
     if (is_list_new) find_modules();
     base::Guard guard(lock_);
@@ -140,7 +136,7 @@ bool RootSet::refresh() {
 bool RootSet::is_current() const {
     base::Guard guard(lock_);
     if (is_choice_new_) return false;
-    return !wants_modules_locked() || os::print_of_module_list() == found_.list_print;
+    return !wants_modules_locked() || os::print_of_module_list() == found_.listing.print;
 }
 
 // ---- the flat list

@@ -110,8 +110,7 @@ private:
         std::size_t count = 0;
         std::size_t capacity = 0;
         bool is_complete = false;
-        os::ModuleVersion version;
-        std::uint64_t list_print = 0;
+        os::ModuleListing listing;
     };
     class Reader;
     struct TrackedVisit;

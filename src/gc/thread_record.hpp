@@ -53,8 +53,8 @@ struct ThreadRecord {
         return static_cast<ThreadState>(state.load(std::memory_order_acquire) & (wanted - 1));
     }
     [[nodiscard]] bool is_attached() const { return world != nullptr; }
-    // Visits (low, high), whole words, of all roots of this thread. Needs: it stands still, or is the caller's
-    // own and noted its position (World::stop_all() does).
+    // Visits (low, high), whole words, of all roots of this thread. Needs: it stands still, or is the
+    // caller's own and noted its position (World::stop_all() does).
     template <class Visit>
     void visit_roots(Visit visit) const;
 

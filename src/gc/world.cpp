@@ -284,7 +284,8 @@ bool World::look_at_late(std::uint64_t waited_ns) {
         }
         const bool is_deaf = standing == os::Standing::blocks_signal && !is_ours;
         // Its queue was full, or the flag was left by a process that we were forked from.
-        if (!is_deaf && !is_ours) thread.is_signalled.store(0, std::memory_order_relaxed);  // relaxed: as above
+        // relaxed: sent again below
+        if (!is_deaf && !is_ours) thread.is_signalled.store(0, std::memory_order_relaxed);
         signal_to(thread);
         if (waited_ns < (is_deaf ? patience_.blocked_ns : patience_.silent_ns)) return;
         if (is_hopeful) explain(thread, standing);

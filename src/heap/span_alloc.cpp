@@ -185,8 +185,10 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     const bool was_used = addresses_.claim_zeroed(run.base, bytes);
     span->needs_zero = was_used && (!os::unused_reads_zero || run.scavenged_bytes != bytes);
     commit(run.base, bytes, run.scavenged_bytes);
-    // relaxed: the span is not shared yet; publish() orders it
-    span->sweep_generation.store(sweep_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    // relaxed, both: the span is not shared yet; publish() orders it. Odd for kinds that are not swept: no
+    // stale entry of a span set ever finds them unswept.
+    const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
+    span->sweep_generation.store(is_swept(kind) ? generation : generation - 1, std::memory_order_relaxed);
     const bool is_named_whole = kind != ObjectKind::explicit_free || pages <= named_pages;
     addresses_.set_span(run.base, is_named_whole ? pages : named_pages, span);
     span->publish(kind == ObjectKind::manual ? SpanState::manual : SpanState::in_use);

@@ -35,9 +35,9 @@ void set_modules(const ModuleSegment* segments, std::size_t count) {
 
 }  // namespace fake
 
-ModuleVersion for_each_module_segment(VisitSegment visit, void* context) {
+ModuleListing for_each_module_segment(VisitSegment visit, void* context) {
     for (std::size_t i = 0; i < script.count; ++i) visit(context, script.segments[i]);
-    return script.version;
+    return {script.version, print_of_module_list()};
 }
 
 ModuleVersion module_version() {

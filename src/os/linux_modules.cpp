@@ -1,7 +1,8 @@
 // Modules on Linux: dl_iterate_phdr(), and the list that the loader keeps for debuggers.
 //
-// The debugger's list hangs off DT_DEBUG of the main program. It is singly linked at the front of each record
-// and changed one pointer at a time, so that a debugger may walk it at any instant, and so may we.
+// The debugger's list hangs off DT_DEBUG of the main program. It changes one pointer at a time, so that a
+// debugger may walk it whenever it stops the program, and so may we. While the program runs we walk it only
+// inside dl_iterate_phdr(), under the lock that changes take.
 // SPDX-License-Identifier: MIT
 #include <link.h>
 
@@ -20,7 +21,7 @@ constinit std::atomic<const r_debug*> loader_list{nullptr};  // [atomic] found o
 struct Listing {
     VisitSegment visit;
     void* context;
-    ModuleVersion version;
+    ModuleListing result;
     std::size_t modules = 0;
 };
 
@@ -85,11 +86,12 @@ void visit_segments(const dl_phdr_info& info, const Listing& listing) {
 int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
     auto& listing = *static_cast<Listing*>(context);
     if (bytes >= offsetof(dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
-        listing.version = {info->dlpi_adds, info->dlpi_subs};
+        listing.result.version = {info->dlpi_adds, info->dlpi_subs};
     // relaxed: only whether it is there
     if (listing.modules == 0 && loader_list.load(std::memory_order_relaxed) == nullptr)
         find_loader_list(*info);
     if (listing.visit == nullptr) return 1;
+    if (listing.modules == 0) listing.result.print = print_of_module_list();
     visit_segments(*info, listing);
     ++listing.modules;
     return 0;
@@ -97,17 +99,18 @@ int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
 
 }  // namespace
 
-ModuleVersion for_each_module_segment(VisitSegment visit, void* context) {
+ModuleListing for_each_module_segment(VisitSegment visit, void* context) {
     Listing listing{visit, context, {}};
     (void)dl_iterate_phdr(visit_module, &listing);
-    return listing.version;
+    return listing.result;
 }
 
 ModuleVersion module_version() {
-    return for_each_module_segment(nullptr, nullptr);
+    return for_each_module_segment(nullptr, nullptr).version;
 }
 
-std::uint64_t print_of_module_list() {
+// Thread sanitizer does not see the loader's lock.
+__attribute__((no_sanitize("thread"))) std::uint64_t print_of_module_list() {
     const r_debug* list =
         loader_list.load(std::memory_order_acquire);  // acquire: pairs with find_loader_list()
     if (list == nullptr) return 0;

@@ -170,7 +170,13 @@ int add_block(dl_phdr_info* info, std::size_t bytes, void* argument) {
 
 MemoryRange block_of_first_thread(MemoryRange mapping) {
     const std::uintptr_t record = thread_pointer();
+    // Here TLS lies below the record. What lies below the loader's memory may be the program's, mapped next to
+    // it, and unmapped again: no page of that may be taken along.
+#if defined(__x86_64__)
+    StaticBlocks found{mapping, {record, record + thread_record_bytes}};
+#else
     StaticBlocks found{mapping, {record - thread_record_bytes, record + thread_record_bytes}};
+#endif
     (void)dl_iterate_phdr(add_block, &found);
     const std::size_t page = page_bytes();
     const std::uintptr_t low = base::align_down(found.blocks.low - tls_surplus_bytes, page);
@@ -217,8 +223,8 @@ MemoryRange thread_block() {
 
 std::uintptr_t thread_pointer() { return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer()); }
 
-// The dynamic thread vector: entry 0 is preceded by the number of entries; each is the block and what to free.
-// Source: the ELF TLS ABI; glibc's layout, which debuggers rely on too.
+// The dynamic thread vector: entry 0 is preceded by the number of entries; each is the block and what to
+// free. Source: the ELF TLS ABI; glibc's layout, which debuggers rely on too.
 std::uintptr_t block_of_module(std::uintptr_t thread_pointer, std::size_t id) {
     constexpr std::uintptr_t unallocated = ~std::uintptr_t{0};
 #if defined(__x86_64__)
@@ -362,7 +368,7 @@ Installed install_stop_handler(int signal, void (*handler)(const StopContext&)) 
 }
 
 Sent send_stop(std::uint32_t thread) {
-    const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: set before any thread is known
+    const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: set before any thread comes
     const long result = raw::call(Call::tgkill, process_id(), thread, signal);
     if (!raw::is_error(result)) return Sent::sent;
     return result == -ESRCH ? Sent::gone : Sent::refused;

@@ -28,16 +28,22 @@ struct ModuleVersion {
     bool operator==(const ModuleVersion&) const = default;
 };
 
+// What a listing saw.
+struct ModuleListing {
+    ModuleVersion version;
+    std::uint64_t print = 0;  // as print_of_module_list() would say
+};
+
 // Calls visit(context, segment) for each, in the loader's order. Needs: nobody is stopped.
 using VisitSegment = void (*)(void* context, const ModuleSegment& segment);
-ModuleVersion for_each_module_segment(VisitSegment visit, void* context);
+ModuleListing for_each_module_segment(VisitSegment visit, void* context);
 
 // Needs: nobody is stopped. Cost: a fraction of a microsecond.
 [[nodiscard]] ModuleVersion module_version();
 
 // A number that changes when a module comes or goes: before the code of a new one runs, after that of an old
 // one is gone. 0 when it cannot be told: in a statically linked program, and before the first listing.
-// Needs: all other threads are stopped, or the caller does not mind an answer that is no longer true.
+// Needs: all other threads are stopped; one that runs might free a record under our eyes.
 [[nodiscard]] std::uint64_t print_of_module_list();
 
 }  // namespace cairn::os

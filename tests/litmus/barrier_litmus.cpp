@@ -1,5 +1,5 @@
-// Litmus test of the write barrier with conservative stacks: whatever two threads do, no cycle frees what they
-// can still reach.
+// Litmus test of the write barrier with conservative stacks: whatever two threads do, no cycle frees what
+// they can still reach.
 //
 // The model is the protocol of gc/collector.hpp, reduced to what can go wrong:
 //
@@ -420,8 +420,9 @@ TEST_F(BarrierLitmus, FreesNothingReachableFromAGlobal) {
     expect_right("one thread, three objects, global", {.threads = 1, .has_global = true});
 }
 
-// Threads that stop only outside of a barrier would need no second scan: it is the signal that may come between
-// the flag's test and the store that makes stop 2 look at stacks. What it finds then is little, and only that.
+// Threads that stop only outside of a barrier would need no second scan: it is the signal that may come
+// between the flag's test and the store that makes stop 2 look at stacks. What it finds then is little, and
+// only that.
 TEST_F(BarrierLitmus, Stop2FindsWhatWasPendingAndNothingElse) {
     const Rules claim{.stops_inside_barrier = false, .stop2_must_find_nothing = true};
     expect_right("no stop inside a barrier: stop 2 finds nothing", {}, claim);

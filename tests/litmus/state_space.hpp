@@ -1,11 +1,11 @@
 // State space: visits every state that a small model can reach, however long its runs are.
 //
-// A model is a state in a few bits and the steps that lead on from it. Where explore.hpp runs the product's own
-// code for a few operations, with weak memory, this runs a description of it for ever: programs are not given,
-// each thread may do anything at any time. Found errors come with the shortest run that leads there.
+// A model is a state in a few bits and the steps that lead on from it. Where explore.hpp runs the product's
+// own code for a few operations, with weak memory, this runs a description of it for ever: programs are not
+// given, each thread may do anything at any time. Found errors come with the shortest run that leads there.
 //
-// States are 64-bit words that are never 0. Memory is sequentially consistent: what a model says of stores that
-// become visible late it has to say with a step of its own.
+// States are 64-bit words that are never 0. Memory is sequentially consistent: what a model says of stores
+// that become visible late it has to say with a step of its own.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -29,18 +29,21 @@ public:
         std::size_t steps = 0;
     };
 
-    // `model.visit(state, reach)` calls reach(next) for every step from `state`, and returns nullptr or what is
-    // wrong with it. At most `most_states` are visited: more are a failure, as the search was not exhaustive.
+    // `model.visit(state, reach)` calls reach(next) for every step from `state`, and returns nullptr or what
+    // is wrong with it. At most `most_states` are visited: more are a failure, as the search was not
+    // exhaustive.
     template <class Model>
     static Outcome search(const char* name, Model& model, std::uint64_t first, std::size_t most_states) {
         StateSpace space;
         space.add(first, 0);
         Outcome outcome;
-        for (std::size_t at = 0; at < space.order_.size() && outcome.failure.empty(); ++at) {
+        for (std::size_t at = 0; outcome.failure.empty(); ++at) {
+            if (at == space.order_.size()) space.add_all();
+            if (at == space.order_.size()) break;
             const std::uint64_t state = space.order_[at];
             const char* failure = model.visit(state, [&](std::uint64_t next) {
                 ++outcome.steps;
-                space.add(next, static_cast<std::uint32_t>(at));
+                space.add_later(next, static_cast<std::uint32_t>(at));
             });
             if (failure != nullptr) {
                 outcome.failure = failure;
@@ -57,7 +60,27 @@ public:
     }
 
 private:
+    struct Found {
+        std::uint64_t state;
+        std::uint32_t parent;
+    };
+    static constexpr std::size_t ahead = 32;
+
     StateSpace() : table_(std::size_t{1} << 16) {}
+
+    // The table is far larger than the caches: what is looked up was asked for some steps before.
+    void add_later(std::uint64_t state, std::uint32_t parent) {
+        __builtin_prefetch(&table_[mix(state, 1) & (table_.size() - 1)], 1);
+        if (last_ - first_ == ahead) add_next();
+        later_[last_++ % ahead] = {state, parent};
+    }
+    void add_next() {
+        const Found& found = later_[first_++ % ahead];
+        add(found.state, found.parent);
+    }
+    void add_all() {
+        while (first_ != last_) add_next();
+    }
 
     void add(std::uint64_t state, std::uint32_t parent) {
         std::uint64_t* place = find(table_, state);
@@ -89,6 +112,8 @@ private:
         return path;
     }
 
+    Found later_[ahead];
+    std::size_t first_ = 0, last_ = 0;
     std::vector<std::uint64_t> table_;    // open addressing; 0: free
     std::vector<std::uint64_t> order_;    // as found: nearest first
     std::vector<std::uint32_t> parents_;  // from which state each was found first

@@ -1,10 +1,10 @@
 // Litmus test of the sweep generations: each span is swept once in a generation, by one thread, and nobody
 // allocates from a span before that.
 //
-// The model follows heap/central.cpp, heap/swept_cache.cpp and gc/sweeper.cpp line by line where they read and
-// write generations: caching a span, uncaching it, ensuring that it is swept, sweeping the next, and the end of
-// a cycle, which bumps the generation and sweeps what is cached while the others are stopped. Sets are words
-// with a bit a span, changed by compare-and-swap: span_set_litmus.cpp is about the real ones.
+// The model follows heap/central.cpp, heap/swept_cache.cpp and gc/sweeper.cpp line by line where they read
+// and write generations: caching a span, uncaching it, ensuring that it is swept, sweeping the next, and the
+// end of a cycle, which bumps the generation and sweeps what is cached while the others are stopped. Sets
+// are words with a bit a span, changed by compare-and-swap: span_set_litmus.cpp is about the real ones.
 //
 // A thread is a word of operations:
 //   c  takes a span into its cache    a  allocates from it    u  gives it back

@@ -18,9 +18,9 @@ namespace {
 
 class Model {
 public:
-    Model(SweptHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
+    Model(TestHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
         for (unsigned i = 0; i < cache_count; ++i)
-            caches_[i].attach(heap.centrals, i % 2 == 0 ? &local_[i] : nullptr, i + 1);
+            EXPECT_TRUE(caches_[i].attach(heap.centrals(), i % 2 == 0 ? &local_[i] : nullptr, i + 1));
     }
 
     void step() {
@@ -34,11 +34,11 @@ public:
 
     // All swept: spans hold the live slots and nothing else.
     void settle() {
-        cycle();
         for (unsigned i = 0; i < cache_count; ++i) {
             caches_[i].release_all();
             heap_.spans.flush(local_[i]);
         }
+        cycle();
         heap_.sweep_all();
         std::map<std::uintptr_t, std::size_t> slots;  // tiny objects share
         for (const auto& [at, object] : objects_) {
@@ -55,10 +55,11 @@ public:
             EXPECT_GT(span->alloc_count, 0);
             counted += span->alloc_count;
             for (unsigned slot = 0; slot < span->slots; ++slot)
-                EXPECT_EQ(span->is_slot_free(slot), slots.count(span->slot_address(slot)) == 0);
+                EXPECT_EQ(heap_.objects().is_allocated(span->slot_address(slot)),
+                          slots.count(span->slot_address(slot)) != 0);
         });
         EXPECT_EQ(counted, slots.size());
-        heap_.centrals.verify();
+        heap_.centrals().verify();
         heap_.spans.verify();
     }
 
@@ -119,13 +120,13 @@ private:
     }
 
     void cycle() {
-        for (SweptCache& cache : caches_) cache.prepare_for_sweep();
         heap_.sweep_all();
+        for (SweptCache& cache : caches_) cache.mark_runs();
         heap_.begin_cycle();
-        for (SweptCache& cache : caches_) cache.prepare_for_sweep();
+        for (SweptCache& cache : caches_) cache.sweep_stale();
     }
 
-    SweptHeap& heap_;
+    TestHeap& heap_;
     std::mt19937 random_;
     SweptCache caches_[cache_count];
     LocalPages local_[cache_count];
@@ -147,7 +148,7 @@ TEST_P(SweptProperty, AgreesWithTheModel) {
     std::printf("CAIRN_TEST_SEED=%u\n", seed);
     if (GetParam() == pages::LayoutModel::linear && base::sanitized_build)
         GTEST_SKIP() << "the linear range belongs to the sanitizer";
-    SweptHeap& heap = SweptHeap::make({.layout = GetParam()});
+    TestHeap& heap = TestHeap::make({.layout = GetParam()});
     Model model(heap, seed);
     constexpr int steps = base::sanitized_build ? 20'000 : 60'000;
     for (int i = 0; i < steps && !testing::Test::HasFatalFailure(); ++i) {

@@ -20,7 +20,7 @@ namespace {
 constexpr char magic[] = {'C', 'A', 'I', 'R', 'N', 'M', 'A', 'P'};
 constexpr std::uint32_t version = 1;
 constexpr std::size_t head_bytes = 24;
-constexpr std::uint64_t raw_limit = std::uint64_t{1} << 34;
+constexpr std::uint64_t raw_limit = std::uint64_t{1} << 32;
 
 // Both directions by one description, so that they cannot differ.
 class Saver {

@@ -1,5 +1,5 @@
 // Cycles one after another, beside a thread that allocates and turns links of live objects: how long are the
-// stops, and how far does the thread get?
+// stops, and how far does the thread get? It ends after some seconds or a number of cycles.
 // SPDX-License-Identifier: MIT
 #include <atomic>
 
@@ -42,22 +42,26 @@ std::uint64_t keys(const bench::Linked* first, std::uint32_t count) {
 
 void bench::stops(const Arguments& sizes, Record& record) {
     const auto objects = static_cast<std::uint32_t>(sizes["objects"]);
-    const std::uint64_t cycles = sizes["cycles"];
+    const std::uint64_t most = sizes["cycles"], limit_ns = sizes["seconds"] * 1'000'000'000;
     Linked* live = link(objects);
     std::atomic<bool> done = false;
-    std::uint64_t steps = 0;
+    std::uint64_t steps = 0, cycles = 0;
     const std::uint64_t start = now_ns();
     policy::in_threads(2, [&, live](unsigned index) {
         if (index == 0) {
             steps = disturb(live, done);
             return;
         }
-        for (std::uint64_t i = 0; i < cycles; ++i) policy::collect();
+        while (cycles < most && now_ns() - start < limit_ns) {
+            policy::collect();
+            ++cycles;
+        }
         done.store(true, std::memory_order_relaxed);  // relaxed: it says nothing but itself
     });
     const std::uint64_t spent = now_ns() - start;
     record.seconds(spent);
     record.checksum(keys(live, objects));
+    record.count("forced", cycles);
     record.add("cycle_ms", static_cast<double>(spent) * 1e-6 / static_cast<double>(cycles));
     record.add("step_ns", static_cast<double>(spent) / static_cast<double>(steps));
 }

@@ -136,14 +136,16 @@ func disturb(at *linked, done *uint32) (steps uint64) {
 }
 
 func stops() {
-	objects, cycles := uint32(size("objects")), size("cycles")
+	objects, most, limit := uint32(size("objects")), size("cycles"), time.Duration(size("seconds"))*time.Second
 	live := link(objects)
 	done := uint32(0)
 	result := make(chan uint64)
 	start := time.Now()
 	go func() { result <- disturb(live, &done) }()
-	for i := uint64(0); i < cycles; i++ {
+	cycles := uint64(0)
+	for cycles < most && time.Since(start) < limit {
 		runtime.GC()
+		cycles++
 	}
 	atomic.StoreUint32(&done, 1)
 	steps := <-result
@@ -155,6 +157,7 @@ func stops() {
 	}
 	seconds(spent)
 	checksum(sum)
+	count("forced", cycles)
 	add("cycle_ms", ns(spent)*1e-6/float64(cycles))
 	add("step_ns", each(spent, steps))
 }

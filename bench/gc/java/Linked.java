@@ -123,12 +123,15 @@ final class Linked {
 
     static void stops() throws InterruptedException {
         int objects = (int) Main.size("objects");
-        long cycles = Main.size("cycles");
+        long most = Main.size("cycles"), limit = Main.size("seconds") * 1_000_000_000L, cycles = 0;
         Linked live = link(objects);
         long start = System.nanoTime();
         Thread other = new Thread(() -> disturb(live));
         other.start();
-        for (long i = 0; i < cycles; ++i) System.gc();
+        while (cycles < most && System.nanoTime() - start < limit) {
+            System.gc();
+            ++cycles;
+        }
         done = true;
         other.join();
         long spent = System.nanoTime() - start;
@@ -140,6 +143,7 @@ final class Linked {
         }
         Main.seconds(spent);
         Main.checksum(sum);
+        Main.count("forced", cycles);
         Main.add("cycle_ms", spent * 1e-6 / cycles);
         Main.add("step_ns", (double) spent / steps);
     }

@@ -151,16 +151,20 @@ TEST_F(FinalizerRunnerTest, AChildOfForkStartsItsOwn) {
     make_garbage(1);
     runner.start_if_wanted();
     wait_idle();
-    collector.finalizer.lock_for_fork();
-    const pid_t child = fork();
+    pid_t child = -1;
+    {
+        const SmallCollector::Stop nobody_inside(collector);
+        collector.finalizer.lock_for_fork();
+        child = fork();
+        if (child == 0) collector.reset_in_child();
+        else collector.finalizer.unlock_after_fork();
+    }
     if (child == 0) {
-        collector.finalizer.reset_in_child();
         make_garbage(4);
         runner.start_if_wanted();
         wait_idle();
         _exit(calls.load() == 5 ? 0 : 1);
     }
-    collector.finalizer.unlock_after_fork();
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/config.hpp"
+
 namespace cairn::gc {
 namespace {
 
@@ -142,6 +144,7 @@ TEST_F(Cells, ThreadsShareThem) {
 }
 
 TEST_F(Cells, CostOfAMillion) {
+    if (base::sanitized_build) GTEST_SKIP() << "figures of an uninstrumented build";
     constexpr unsigned count = 1'000'000;
     CellCache cache;
     std::vector<RootCell*> owned(count);

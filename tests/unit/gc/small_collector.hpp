@@ -128,6 +128,12 @@ public:
     }
     // The same beside test threads, whose sweeps it waits for.
     void sweep_beside_threads();
+    // After a fork within a Stop. The lock counts waiting readers who are not here.
+    void reset_in_child() {
+        new (&world) std::shared_mutex;
+        world.lock();
+        finalizer.reset_in_child();
+    }
     // A number of cycles, with all calls made after each; returns how many calls.
     std::size_t collect_and_run(int cycles = 1) {
         std::size_t calls = 0;

@@ -337,7 +337,8 @@ TEST_F(WorldStormTest, CostOfGoingInAndOut) {
     const auto time = [&](const char* what, auto body) {
         const std::uint64_t before_ns = os::thread_cpu_ns();
         for (unsigned i = 0; i < rounds; ++i) body();
-        std::printf("  %-32s %5.1f ns\n", what, static_cast<double>(os::thread_cpu_ns() - before_ns) / rounds);
+        const auto ns = static_cast<double>(os::thread_cpu_ns() - before_ns);
+        std::printf("  %-36s %5.1f ns\n", what, ns / rounds);
     };
     time("enter and leave our own code", [&] {
         World::enter_runtime(*self);

@@ -222,6 +222,7 @@ TEST_F(WorldTest, AThreadThatEndedWithoutAWordIsFoundOut) {
         ASSERT_EQ(pthread_create(&thread, nullptr, entry, &body), 0);
         while (!is_ready) os::yield_cpu();
         pthread_join(thread, nullptr);
+        while (os::is_thread_alive(record->tid)) os::yield_cpu();  // it wakes who joins a moment before
         stopped([&] {
             EXPECT_EQ(record->thread_state(), ThreadState::gone);
             World::for_each_root_range(*record, [](std::uintptr_t, std::uintptr_t) { ADD_FAILURE(); });

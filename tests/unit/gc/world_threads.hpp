@@ -1,4 +1,4 @@
-// Threads for tests of the world: attached while they live, told what to do by a function, searched for words.
+// Threads for tests of the world: attached while they live, told what to do, searched for words.
 //
 // A word that a test looks for is made by exclusive-or with a key at the place where it shall be, so that no
 // other copy of it lies about.
@@ -101,10 +101,8 @@ inline void spin(AttachedThread& self) {
 
 class WorldTest : public testing::Test {
 protected:
-    static void SetUpTestSuite() {
-        static const bool is_initialized = world.initialize();
-        ASSERT_TRUE(is_initialized) << world.failure();
-    }
+    // The handler belongs to the process, and other suites take it for themselves.
+    static void SetUpTestSuite() { ASSERT_TRUE(world.initialize()) << world.failure(); }
     void SetUp() override { world.attach(*self); }
     void TearDown() override { world.detach(*self); }
 

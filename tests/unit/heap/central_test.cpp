@@ -28,14 +28,17 @@ protected:
         Span* span = central.cache_span(nullptr);
         EXPECT_NE(span, nullptr);
         span->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
-        for (unsigned i = 0; i < count && span->alloc_count < span->slots; ++i) {
-            const unsigned slot = span->next_free_index();
-            EXPECT_LT(slot, span->slots);
-            span->free_index = static_cast<std::uint16_t>(slot + 1);
-            ++span->alloc_count;
-            if (alive) heap.set_alive(reinterpret_cast<void*>(span->slot_address(slot)), true);
-        }
+        take(span, count, alive);
         return span;
+    }
+    void take(Span* span, unsigned count, bool alive) {
+        while (count > 0) {
+            const Span::Run run = span->take_run(heap.objects(), count, false, false);
+            if (run.slots == 0) return;
+            for (std::size_t i = 0; alive && i < run.slots; ++i)
+                heap.set_alive(reinterpret_cast<void*>(run.base + i * span->slot_bytes), true);
+            count -= static_cast<unsigned>(run.slots);
+        }
     }
     // Spans with `count` slots taken each, given back.
     void fill(Central& central, unsigned spans, unsigned count, bool alive) {
@@ -51,7 +54,7 @@ protected:
         EXPECT_EQ(have.full_unswept, want.full_unswept);
     }
 
-    SweptHeap& heap = SweptHeap::make();
+    TestHeap& heap = TestHeap::make();
     Central& central = heap.central(class_48, kind);
 };
 
@@ -74,9 +77,7 @@ TEST_F(CentralTest, SweepGenerationWalk) {
     Span* span = central.cache_span(nullptr);
     EXPECT_EQ(generation_of(span), 10u);
     span->sweep_generation.store(13, std::memory_order_relaxed);
-    span->free_index = 1;
-    span->alloc_count = 1;
-    heap.set_alive(reinterpret_cast<void*>(span->base), true);
+    take(span, 1, true);
     heap.begin_cycle();
     EXPECT_EQ(sweep_state(generation_of(span), 12), SweepState::cached_stale);
     central.uncache_span(span);  // sweeps: 11, then 12
@@ -85,11 +86,7 @@ TEST_F(CentralTest, SweepGenerationWalk) {
     expect(central, {1, 0, 0, 0});
     ASSERT_EQ(central.cache_span(nullptr), span);
     span->sweep_generation.store(15, std::memory_order_relaxed);
-    for (unsigned slot = 1; slot < span->slots; ++slot) {
-        heap.set_alive(reinterpret_cast<void*>(span->slot_address(slot)), true);
-        ++span->alloc_count;
-    }
-    span->free_index = span->slots;
+    take(span, span->slots, true);
     central.uncache_span(span);
     EXPECT_EQ(generation_of(span), 12u);
     expect(central, {0, 1, 0, 0});
@@ -108,8 +105,7 @@ TEST_F(CentralTest, TakesSpansInOrder) {
     fill(central, 1, 170, false);  // full, all dead after the next mark
     Span* full = central.cache_span(nullptr);
     full->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
-    full->free_index = 1, full->alloc_count = 1;
-    heap.set_alive(reinterpret_cast<void*>(full->base), true);
+    take(full, 1, true);
     central.uncache_span(full);  // partial
     expect(central, {1, 1, 0, 0});
     heap.begin_cycle();
@@ -185,10 +181,12 @@ TEST_F(CentralTest, StaleEmptySpanIsFreed) {
 
 TEST_F(CentralTest, LargeObjectsAreForTheSweeper) {
     Central& large = heap.central(0, kind);
-    Span* span = heap.spans.allocate(5, kind, 0, nullptr);
-    span->alloc_count = 1;
-    span->free_index = 1;
-    large.place_swept(span);
+    Span* span = heap.swept.make_large(5 * 8192, 16, shape_of_class(0, kind), nullptr);
+    ASSERT_NE(span, nullptr);
+    EXPECT_EQ(sweep_state(generation_of(span), heap.generation()), SweepState::cached) << "no sweeper takes it";
+    EXPECT_FALSE(heap.objects().is_allocated(span->base)) << "no marker believes in it";
+    EXPECT_EQ(heap.swept.publish_large(span), reinterpret_cast<void*>(span->base));
+    EXPECT_TRUE(heap.objects().is_allocated(span->base));
     expect(large, {0, 1, 0, 0});
     heap.begin_cycle();
     heap.sweep_all();
@@ -219,7 +217,7 @@ TEST_F(CentralTest, EnsureSweptWaitsForTheSweeper) {
         EXPECT_TRUE(is_over.load(std::memory_order_relaxed));
     });
     is_over.store(true, std::memory_order_relaxed);
-    SweptHeap::hooks.sweep(*span, false);
+    TestHeap::hooks.sweep(*span, false);
     waiting.join();
     EXPECT_EQ(heap.sweeps, 1u);
 }
@@ -229,25 +227,25 @@ TEST_F(CentralTest, StraysAreKeptUsedAndPlacedAgain) {
     Span* span = cache(central, 1, true);
     strays.keep(span);
     EXPECT_FALSE(strays.is_empty());
-    EXPECT_EQ(strays.take(class_48, ObjectKind::noscan), nullptr);
-    EXPECT_EQ(strays.take(class_8192, kind), nullptr);
-    EXPECT_EQ(strays.take(class_48, kind), span);
+    EXPECT_EQ(strays.take(shape_of_class(class_48, ObjectKind::noscan)), nullptr);
+    EXPECT_EQ(strays.take(shape_of_class(class_8192, kind)), nullptr);
+    EXPECT_EQ(strays.take(shape_of_class(class_48, kind)), span);
     EXPECT_TRUE(strays.is_empty());
 
-    heap.centrals.shared().strays->keep(span);
+    heap.shared().strays->keep(span);
     EXPECT_EQ(central.cache_span(nullptr), span) << "rather than a new span";
     span->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
 
-    heap.centrals.shared().strays->keep(span);
+    heap.shared().strays->keep(span);
     heap.begin_cycle();
     EXPECT_EQ(central.cache_span(nullptr), span) << "stale: swept on the way";
     EXPECT_EQ(heap.sweeps, 1u);
     EXPECT_EQ(generation_of(span), heap.generation());
 
     span->sweep_generation.store(heap.generation() + 3, std::memory_order_relaxed);
-    heap.centrals.shared().strays->keep(span);
+    heap.shared().strays->keep(span);
     heap.begin_cycle();
-    EXPECT_TRUE(heap.centrals.rehome_strays());
+    EXPECT_TRUE(heap.centrals().rehome_strays());
     EXPECT_EQ(heap.sweeps, 2u);
     expect(central, {1, 0, 0, 0});
 }
@@ -256,7 +254,7 @@ TEST_F(CentralTest, GenerationsAlternateTheSets) {
     for (int cycle = 0; cycle < 10; ++cycle) {
         fill(central, 5, 170, true);
         fill(central, 2, 1, true);
-        heap.centrals.verify();
+        heap.centrals().verify();
         heap.begin_cycle();
         heap.sweep_all();
         const Central::Population now = central.population();
@@ -281,8 +279,8 @@ TEST_F(CentralTest, ThreadsShareNoSpan) {
                     ASSERT_NE(span, nullptr);
                     ASSERT_EQ(generation_of(span), heap.generation());
                     span->sweep_generation.store(heap.generation() + 3, std::memory_order_release);
-                    span->free_index = static_cast<std::uint16_t>(span->free_index + 1);
-                    ++span->alloc_count;  // plain fields: TSan sees two owners
+                    // plain fields: TSan sees two owners
+                    ASSERT_EQ(span->take_run(heap.objects(), 1, false, false).slots, 1u);
                     held.push_back(span);
                 } else if (!held.empty()) {
                     central.uncache_span(held.back());

@@ -34,7 +34,7 @@ protected:
         return all;
     }
 
-    SweptHeap& heap = SweptHeap::make();
+    TestHeap& heap = TestHeap::make();
     Specials specials;
     Span* span = nullptr;
 };
@@ -126,8 +126,7 @@ TEST_F(SpecialsTest, TheSweeperTakesWhatIsDueInOrder) {
 }
 
 TEST_F(SpecialsTest, AddingSweepsFirst) {
-    span->free_index = 1;
-    span->alloc_count = 1;
+    ASSERT_EQ(span->take_run(heap.objects(), 1, false, false).base, span->base);
     heap.set_alive(reinterpret_cast<void*>(span->base), true);
     heap.central(2, ObjectKind::noscan).place_swept(span);
     heap.begin_cycle();

@@ -50,11 +50,11 @@ TEST(TinyBlock, NoneHasNoRoom) {
 
 class SweptCacheTest : public testing::Test {
 protected:
-    void SetUp() override { cache.attach(heap.centrals, &local, 1); }
+    void SetUp() override { ASSERT_TRUE(cache.attach(heap.centrals(), &local, 1)); }
     void TearDown() override {
         cache.release_all();
         heap.spans.flush(local);
-        heap.centrals.verify();
+        heap.centrals().verify();
         heap.spans.verify();
     }
     void* keep(void* object) {
@@ -62,7 +62,7 @@ protected:
         return object;
     }
 
-    SweptHeap& heap = SweptHeap::make();
+    TestHeap& heap = TestHeap::make();
     LocalPages local;
     SweptCache cache;
 };
@@ -72,9 +72,10 @@ constinit SweptCache before_anything;  // a cache needs no code to exist
 TEST_F(SweptCacheTest, BlankCacheIsHarmless) {
     EXPECT_FALSE(before_anything.is_attached());
     before_anything.release_all();
-    before_anything.prepare_for_sweep();
+    before_anything.sweep_stale();
+    before_anything.mark_runs();
     before_anything.flush_counts();
-    EXPECT_EQ(before_anything.current(5, ObjectKind::noscan), nullptr);
+    EXPECT_EQ(before_anything.tiny_block(), 0u);
 }
 
 TEST_F(SweptCacheTest, TinyTrace) {
@@ -89,15 +90,15 @@ TEST_F(SweptCacheTest, TinyTrace) {
     EXPECT_EQ(cache.tiny_block(), block + 16);
     cache.release_all();
     EXPECT_EQ(cache.tiny_block(), 0u);
-    EXPECT_EQ(heap.centrals.shared().tiny_objects.value(), 6u);
-    EXPECT_EQ(heap.centrals.shared().objects[2].value(), 3u);
+    EXPECT_EQ(heap.shared().tiny_objects.value(), 6u);
+    EXPECT_EQ(heap.shared().objects[2].value(), 3u);
 }
 
 TEST_F(SweptCacheTest, OnlyPointerFreeObjectsShareBlocks) {
     for (const ObjectKind kind : {ObjectKind::typed, ObjectKind::conservative}) {
         const std::uintptr_t first = address_of(cache.allocate(8, kind, true));
-        EXPECT_EQ(address_of(cache.allocate(8, kind, true)), first + 8) << "a slot each, of class 1";
-        EXPECT_EQ(cache.current(1, kind)->kind, kind);
+        EXPECT_EQ(address_of(cache.allocate(8, kind, true)), first + 16) << "a slot each, a bit each";
+        EXPECT_EQ(cache.current(shape_of_class(2, kind))->kind, kind);
     }
     EXPECT_EQ(cache.tiny_block(), 0u);
 }
@@ -125,96 +126,131 @@ TEST_F(SweptCacheTest, ZeroesWhatIsDirty) {
         const unsigned slots = size_classes[size_class].objects;
         void* first = keep(cache.allocate(bytes, kind, true));  // one stays, so that its span stays
         for (unsigned i = 1; i < slots; ++i) std::memset(cache.allocate(bytes, kind, false), 0xff, bytes);
-        heap.begin_cycle();
-        cache.prepare_for_sweep();
-        const bool is_always_zeroed = kind == ObjectKind::typed;
+        heap.begin_cycle({&cache});
         auto* again = static_cast<unsigned char*>(cache.allocate(bytes, kind, false));
         EXPECT_EQ(address_of(again), address_of(first) + bytes) << "the swept span, lowest slot first";
-        EXPECT_EQ(again[100], is_always_zeroed ? 0 : 0xff);
+        EXPECT_EQ(again[100], kind == ObjectKind::noscan ? 0xff : 0) << "what is scanned is zero";
         again = static_cast<unsigned char*>(cache.allocate(bytes, kind, true));
         for (std::size_t i = 0; i < bytes; ++i) ASSERT_EQ(again[i], 0);
         heap.sweep_all();
     }
 }
 
+TEST_F(SweptCacheTest, ZeroedNoscanShapesAreZero) {
+    const unsigned shape = zeroed_shape_of_class(5);
+    void* first = keep(cache.allocate_shape(shape));
+    for (int i = 1; i < 170; ++i) std::memset(cache.allocate_shape(shape), 0xff, 48);
+    heap.begin_cycle({&cache});
+    auto* again = static_cast<unsigned char*>(cache.allocate_shape(shape));
+    EXPECT_EQ(address_of(again), address_of(first) + 48);
+    for (int i = 0; i < 48; ++i) ASSERT_EQ(again[i], 0);
+}
+
+// While the collector marks, a whole run is marked when it is taken, and the rest of an old one by the
+// collector.
+TEST_F(SweptCacheTest, AllocatesBlackWhileMarking) {
+    const std::uintptr_t white = address_of(cache.allocate(48, ObjectKind::typed, true));
+    heap.shared().allocates_black.store(true, std::memory_order_relaxed);
+    cache.mark_runs();
+    EXPECT_FALSE(heap.objects().is_marked(white)) << "handed out before";
+    const std::uintptr_t rest = address_of(cache.allocate(48, ObjectKind::typed, true));
+    EXPECT_EQ(rest, white + 48);
+    EXPECT_TRUE(heap.objects().is_marked(rest));
+    const std::uintptr_t fresh = address_of(cache.allocate(64, ObjectKind::conservative, true));
+    EXPECT_TRUE(heap.objects().is_marked(fresh));
+    EXPECT_GT(heap.shared().black_bytes.value(), 0u);
+    heap.shared().allocates_black.store(false, std::memory_order_relaxed);
+}
+
+// The rest of a run stays the thread's through a cycle: it goes on where it was.
+TEST_F(SweptCacheTest, GoesOnWithItsRunThroughACycle) {
+    const std::uintptr_t first = address_of(keep(cache.allocate(48, ObjectKind::typed, true)));
+    heap.shared().allocates_black.store(true, std::memory_order_relaxed);
+    cache.mark_runs();
+    heap.shared().allocates_black.store(false, std::memory_order_relaxed);
+    heap.begin_cycle({&cache});
+    const std::uintptr_t second = address_of(cache.allocate(48, ObjectKind::typed, true));
+    EXPECT_EQ(second, first + 48);
+    EXPECT_TRUE(heap.objects().is_allocated(second));
+    EXPECT_FALSE(heap.objects().is_marked(second)) << "marks are gone with the sweep";
+}
+
 TEST_F(SweptCacheTest, RefillExchangesFullForFree) {
     constexpr unsigned slots = size_classes[size_class_of(4096)].objects;
     static_assert(slots == 2);
     void* first = cache.allocate(4096, ObjectKind::noscan, false);
-    const Span* span = cache.current(size_class_of(4096), ObjectKind::noscan);
+    const Span* span = cache.current(shape_of_class(size_class_of(4096), ObjectKind::noscan));
     EXPECT_EQ(span->sweep_generation.load(std::memory_order_relaxed), heap.generation() + 3);
     void* second = cache.allocate(4096, ObjectKind::noscan, false);
     EXPECT_EQ(address_of(second), address_of(first) + 4096);
-    EXPECT_EQ(cache.current(size_class_of(4096), ObjectKind::noscan), span)
+    EXPECT_EQ(cache.current(shape_of_class(size_class_of(4096), ObjectKind::noscan)), span)
         << "not before one more is asked for";
     (void)cache.allocate(4096, ObjectKind::noscan, false);
-    EXPECT_NE(cache.current(size_class_of(4096), ObjectKind::noscan), span);
+    EXPECT_NE(cache.current(shape_of_class(size_class_of(4096), ObjectKind::noscan)), span);
     EXPECT_EQ(span->sweep_generation.load(std::memory_order_relaxed), heap.generation());
     EXPECT_EQ(heap.central(size_class_of(4096), ObjectKind::noscan).population().full_swept, 1u);
-    EXPECT_EQ(heap.centrals.shared().objects[size_class_of(4096)].value(), 2u);
+    EXPECT_EQ(heap.shared().objects[size_class_of(4096)].value(), 2u);
 }
 
-// A cached span counts as used; what it did not use is given back, unless a cycle ended meanwhile.
+// A cached span counts as used; what it did not use is given back.
 TEST_F(SweptCacheTest, LiveBytesExpectTheWholeSpan) {
-    base::Counter& live = heap.centrals.shared().live_bytes;
+    base::Counter& live = heap.shared().live_bytes;
     (void)keep(cache.allocate(48, ObjectKind::conservative, false));
     EXPECT_EQ(live.value(), 170u * 48);
-    EXPECT_EQ(heap.allocated_bytes, 170u * 48);
+    EXPECT_EQ(cache.take_cached_bytes(), 170u * 48);
+    EXPECT_EQ(cache.take_cached_bytes(), 0u);
     cache.release_all();
     EXPECT_EQ(live.value(), 48u);
     (void)keep(cache.allocate(48, ObjectKind::conservative, false));
     EXPECT_EQ(live.value(), 170u * 48) << "169 more: one slot is counted already";
-    live.subtract(live.value());  // as the collector does when it knows what is alive
-    heap.begin_cycle();
-    cache.prepare_for_sweep();
-    EXPECT_EQ(live.value(), 0u) << "a stale span's rest was not counted any more";
-    EXPECT_EQ(heap.centrals.shared().allocated_bytes.value(), 96u);
+    EXPECT_EQ(cache.take_cached_bytes(), 169u * 48);
+    cache.release_all();
+    EXPECT_EQ(heap.shared().allocated_bytes.value(), 96u);
 }
 
-TEST_F(SweptCacheTest, PrepareForSweepFollowsTheGeneration) {
-    EXPECT_EQ(cache.flush_generation(), heap.generation());
+TEST_F(SweptCacheTest, SweepsItsSpansAtTheEndOfACycle) {
     (void)cache.allocate(100, ObjectKind::typed, false);
-    heap.begin_cycle();
-    EXPECT_EQ(cache.flush_generation(), heap.generation() - 2);
-    cache.prepare_for_sweep();
-    EXPECT_EQ(cache.flush_generation(), heap.generation());
-    EXPECT_EQ(heap.freed_spans, 1u) << "nothing was alive in it";
-    cache.prepare_for_sweep();
+    heap.begin_cycle({&cache});
     EXPECT_EQ(heap.sweeps, 1u);
+    EXPECT_EQ(heap.freed_spans, 0u) << "it stays cached";
+    const Span* span = cache.current(shape_of_class(size_class_of(100), ObjectKind::typed));
+    ASSERT_NE(span, nullptr);
+    EXPECT_EQ(span->sweep_generation.load(std::memory_order_relaxed), heap.generation() + 3);
+    EXPECT_EQ(span->alloc_count, span->slots - 1) << "the object is gone, the rest of the run is not";
 }
 
 TEST_F(SweptCacheTest, FlushCountsKeepsSpans) {
     (void)cache.allocate(64, ObjectKind::noscan, false);
     (void)cache.allocate(64, ObjectKind::noscan, false);
     cache.flush_counts();
-    EXPECT_EQ(heap.centrals.shared().objects[size_class_of(64)].value(), 2u);
-    EXPECT_NE(cache.current(size_class_of(64), ObjectKind::noscan), nullptr);
+    EXPECT_EQ(heap.shared().objects[size_class_of(64)].value(), 2u);
+    EXPECT_NE(cache.current(shape_of_class(size_class_of(64), ObjectKind::noscan)), nullptr);
     (void)cache.allocate(64, ObjectKind::noscan, false);
     cache.release_all();
-    EXPECT_EQ(heap.centrals.shared().objects[size_class_of(64)].value(), 3u);
-    EXPECT_EQ(heap.centrals.shared().allocated_bytes.value(), 192u);
+    EXPECT_EQ(heap.shared().objects[size_class_of(64)].value(), 3u);
+    EXPECT_EQ(heap.shared().allocated_bytes.value(), 192u);
 }
 
 TEST_F(SweptCacheTest, SamplesByBytes) {
-    heap.centrals.shared().sample_mean.store(64 * 1024, std::memory_order_relaxed);
+    heap.shared().sample_mean.store(64 * 1024, std::memory_order_relaxed);
     for (int i = 0; i < 100'000; ++i) (void)cache.allocate(1024, ObjectKind::noscan, false);
-    // 100,000 KiB at one a 64 KiB: 1562 expected, deviation 40.
-    EXPECT_NEAR(static_cast<double>(heap.samples.size()), 1562, 200);
+    // 100,000 KiB at one a 64 KiB: 1562 expected, deviation 40; a run gives one sample at most.
+    EXPECT_NEAR(static_cast<double>(heap.samples.size()), 1500, 220);
     for (const auto& [object, bytes] : heap.samples) ASSERT_EQ(bytes, 1024u);
 }
 
 TEST_F(SweptCacheTest, SampleRateZeroAndOne) {
-    heap.centrals.shared().sample_mean.store(0, std::memory_order_relaxed);
+    heap.shared().sample_mean.store(0, std::memory_order_relaxed);
     SweptCache never;
-    never.attach(heap.centrals, nullptr, 3);
+    ASSERT_TRUE(never.attach(heap.centrals(), nullptr, 3));
     for (int i = 0; i < 1000; ++i) (void)never.allocate(32768, ObjectKind::noscan, false);
     EXPECT_EQ(heap.samples.size(), 0u);
     never.release_all();
-    heap.centrals.shared().sample_mean.store(1, std::memory_order_relaxed);
+    heap.shared().sample_mean.store(1, std::memory_order_relaxed);
     SweptCache always;
-    always.attach(heap.centrals, nullptr, 3);
+    ASSERT_TRUE(always.attach(heap.centrals(), nullptr, 3));
     for (int i = 0; i < 100; ++i) (void)always.allocate(8, ObjectKind::noscan, false);
-    EXPECT_EQ(heap.samples.size(), 50u) << "blocks, not pieces";
+    EXPECT_EQ(heap.samples.size(), 1u) << "runs, not pieces";
     always.release_all();
 }
 
@@ -223,20 +259,18 @@ TEST_F(SweptCacheTest, SampleRateZeroAndOne) {
 // One thread's part: it allocates and drops, and looks at what it holds.
 class Mutator {
 public:
-    Mutator(SweptHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
-        cache.attach(heap.centrals, nullptr, seed);
+    Mutator(TestHeap& heap, unsigned seed) : heap_(heap), random_(seed) {
+        EXPECT_TRUE(cache.attach(heap.centrals(), nullptr, seed));
     }
 
     // Needs: the world runs.
     void work() {
-        cache.prepare_for_sweep();
         for (int n = 0; n < 20; ++n) {
             if (objects_.size() > 200 || (random_() % 3 == 0 && !objects_.empty())) drop();
             else allocate();
         }
     }
     void end() {
-        cache.prepare_for_sweep();
         while (!objects_.empty()) drop();
         cache.release_all();
     }
@@ -270,14 +304,14 @@ private:
         for (std::size_t i = 0; i < object.bytes; ++i) ASSERT_EQ(object.at[i], object.fill);
     }
 
-    SweptHeap& heap_;
+    TestHeap& heap_;
     std::mt19937 random_;
     std::vector<Object> objects_;
 };
 
 // Four threads through cycles; a lock for reading and writing plays the stopped world.
 TEST(SweptCacheThreads, KeepTheirObjectsThroughCycles) {
-    SweptHeap& heap = SweptHeap::make();
+    TestHeap& heap = TestHeap::make();
     constexpr int rounds = base::sanitized_build ? 400 : 3000;
     std::shared_mutex world;
     std::vector<std::unique_ptr<Mutator>> mutators;
@@ -294,9 +328,10 @@ TEST(SweptCacheThreads, KeepTheirObjectsThroughCycles) {
         });
     }
     const auto cycle = [&] {
-        for (auto& mutator : mutators) mutator->cache.prepare_for_sweep();
         heap.sweep_all();
+        for (auto& mutator : mutators) mutator->cache.mark_runs();
         heap.begin_cycle();
+        for (auto& mutator : mutators) mutator->cache.sweep_stale();
     };
     for (int i = 0; i < 30; ++i) {
         {
@@ -313,7 +348,7 @@ TEST(SweptCacheThreads, KeepTheirObjectsThroughCycles) {
     cycle();
     heap.sweep_all();
     EXPECT_EQ(heap.spans.in_use_bytes(), 0u) << "nothing is alive";
-    heap.centrals.verify();
+    heap.centrals().verify();
     heap.spans.verify();
 }
 

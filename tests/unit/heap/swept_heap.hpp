@@ -8,35 +8,43 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <vector>
 
-#include "heap/central.hpp"
-#include "heap/swept_cache.hpp"
+#include "heap/swept_heap.hpp"
 
 namespace cairn::heap {
 
-class SweptHeap {
+class TestHeap {
 public:
-    static SweptHeap& make(const SpanAllocSettings& settings = {}) {
-        static std::vector<std::unique_ptr<SweptHeap>> all;
-        all.push_back(std::unique_ptr<SweptHeap>(new SweptHeap));
+    static TestHeap& make(const SpanAllocSettings& settings = {}) {
+        static std::vector<std::unique_ptr<TestHeap>> all;
+        all.push_back(std::unique_ptr<TestHeap>(new TestHeap));
         current = all.back().get();
         EXPECT_TRUE(current->spans.initialize(settings, hooks));
-        current->centrals.initialize(current->spans);
+        EXPECT_TRUE(current->swept.start(current->spans));
         return *current;
     }
 
+    Centrals& centrals() { return swept.centrals(); }
+    SweptShared& shared() { return swept.shared(); }
+    const pages::ObjectMap& objects() const { return spans.objects(); }
     std::uint32_t generation() const { return spans.sweep_generation.load(std::memory_order_relaxed); }
-    Central& central(unsigned size_class, ObjectKind kind) { return centrals.of(size_class, kind); }
+    Central& central(unsigned size_class, ObjectKind kind) {
+        return centrals().of(shape_of_class(size_class, kind));
+    }
 
-    // The collector's part at the end of marking: every swept span becomes unswept. Needs: all swept, caches
-    // flushed.
-    void begin_cycle() {
+    // A cycle up to the end of marking: every swept span becomes unswept, those of `caches` are swept at once.
+    // Needs: all swept.
+    void begin_cycle(std::initializer_list<SweptCache*> caches = {}) {
+        for (SweptCache* cache : caches) cache->mark_runs();
         for_each_central([](Central& central) { central.reset_unswept(); });
         spans.sweep_generation.store(generation() + 2, std::memory_order_relaxed);
+        for (SweptCache* cache : caches) cache->sweep_stale();
     }
 
     // Sweeps one span; false when nothing is left.
@@ -60,10 +68,7 @@ public:
 
     template <class F>
     void for_each_central(F f) {
-        for (std::size_t kind = 0; kind < swept_kind_count; ++kind)
-            for (unsigned c = 0; c < size_class_count; ++c)
-                f(centrals.of(c,
-                              static_cast<ObjectKind>(static_cast<std::size_t>(ObjectKind::noscan) + kind)));
+        for (unsigned shape = 0; shape < centrals().shapes().count(); ++shape) f(centrals().of(shape));
     }
 
     void set_alive(const void* object, bool is_alive) {
@@ -73,7 +78,7 @@ public:
     }
 
     SpanAlloc spans;
-    Centrals centrals;
+    SweptHeap swept;
     std::mutex mutex;                // of what follows
     std::set<std::uintptr_t> alive;  // addresses of live objects; any inside a slot keeps the slot
     std::uint64_t sweeps = 0;
@@ -81,46 +86,40 @@ public:
     std::uint64_t freed_spans = 0;
     std::uint64_t reclaimed_bytes = 0;
     std::uint64_t reclaim_pages = 0;
-    std::uint64_t allocated_bytes = 0;
     std::vector<std::pair<void*, std::size_t>> samples;
 
-    static inline SweptHeap* current = nullptr;
+    static inline TestHeap* current = nullptr;
     static const Hooks hooks;
 
 private:
-    SweptHeap() = default;
+    TestHeap() = default;
 
     void count_reclaim(std::size_t bytes, std::size_t pages) {
         std::lock_guard guard(mutex);
         reclaimed_bytes += bytes;
         reclaim_pages += pages;
     }
-    void count_allocated(std::size_t bytes) {
-        std::lock_guard guard(mutex);
-        allocated_bytes += bytes;
-    }
 
-    // A sweep with the test's set for the mark bits.
+    // A sweep with the test's set for the marks; marks that are set count too, as those of a cache's run.
     std::size_t sweep(Span& span, bool keep) {
         EXPECT_EQ(span.sweep_generation.load(std::memory_order_relaxed), generation() - 1);
-        std::uint64_t bits[Span::max_bit_words] = {};
         unsigned count = 0;
         {
             std::lock_guard guard(mutex);
             for (unsigned slot = 0; slot < span.slots; ++slot) {
-                const auto first = alive.lower_bound(span.slot_address(slot));
-                if (first == alive.end() || *first >= span.slot_address(slot) + span.slot_bytes) continue;
-                EXPECT_FALSE(span.is_slot_free(slot)) << "a live object in a free slot";
-                bits[slot / 64] |= std::uint64_t{1} << slot % 64;
-                ++count;
+                const std::uintptr_t start = span.slot_address(slot);
+                const auto first = alive.lower_bound(start);
+                const bool is_alive = first != alive.end() && *first < start + span.slot_bytes;
+                if (is_alive) EXPECT_TRUE(objects().is_allocated(start)) << "a live object in a free slot";
+                if (is_alive || objects().is_marked(start)) ++count;
+                else if (objects().is_allocated(start)) objects().clear_run(start, 1, pages::granule_bytes);
+                objects().pair(start).marked.fetch_and(~pages::ObjectMap::bit(start));
             }
         }
         const std::size_t freed = span.alloc_count - count;
         EXPECT_LE(count, span.alloc_count);
-        std::copy(bits, bits + span.bit_words(), span.alloc_bits);
         span.alloc_count = static_cast<std::uint16_t>(count);
         span.free_index = 0;
-        span.refill_alloc_cache(0);
         if (freed > 0) span.needs_zero = true;
         {
             std::lock_guard guard(mutex);
@@ -131,15 +130,14 @@ private:
         span.sweep_generation.store(generation(), std::memory_order_release);
         if (keep) return freed;
         if (count == 0) spans.free(&span);
-        else centrals.of(span).place_swept(&span);
+        else centrals().of(span).place_swept(&span);
         return freed;
     }
 };
 
-inline constinit const Hooks SweptHeap::hooks{
+inline constinit const Hooks TestHeap::hooks{
     .sweep = [](Span& span, bool keep) { return current->sweep(span, keep); },
     .reclaim = [](std::size_t bytes, std::size_t pages) { current->count_reclaim(bytes, pages); },
-    .allocated = [](std::size_t bytes) { current->count_allocated(bytes); },
     .sampled =
         [](void* object, std::size_t bytes) {
             std::lock_guard guard(current->mutex);

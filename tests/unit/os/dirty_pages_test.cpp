@@ -329,7 +329,7 @@ TEST_F(DirtyPages, GlobalsAreTrackedToo) {
 
 // Writers count up words at random; the tracker's user copies dirty pages. In the end the copy is right.
 void copy_under_fire(DirtyTracker& tracker, bool is_huge, unsigned writer_count) {
-    const std::size_t page_count = 16 * mib / page_bytes();
+    const std::size_t page_count = (base::sanitized_build ? 2 : 16) * mib / page_bytes();
     Pages pages(page_count);
     if (is_huge) madvise(pages.word(0), pages.bytes, MADV_HUGEPAGE);
     const std::size_t words = page_bytes() / 8;

@@ -13,8 +13,8 @@ using os::fake::Move;
 
 class SweptOutOfMemory : public testing::Test {
 protected:
-    SweptOutOfMemory() : heap((os::fake::reset(), SweptHeap::make())) {
-        cache.attach(heap.centrals, nullptr, 1);
+    SweptOutOfMemory() : heap((os::fake::reset(), TestHeap::make())) {
+        EXPECT_TRUE(cache.attach(heap.centrals(), nullptr, 1));
     }
 
     static void refuse() { os::fake::fail(Move::any, 1, os::fake::for_ever); }
@@ -25,7 +25,7 @@ protected:
             }
     }
 
-    SweptHeap& heap;
+    TestHeap& heap;
     SweptCache cache;
 };
 
@@ -42,7 +42,7 @@ TEST_F(SweptOutOfMemory, AllocationSaysNullAndTheHeapStaysWhole) {
     EXPECT_EQ(cache.allocate(1000, ObjectKind::conservative, true), nullptr);
     EXPECT_EQ(cache.allocate(3, ObjectKind::noscan, true), nullptr);
     for (const unsigned char* object : objects) ASSERT_EQ(object[999], 7);
-    heap.centrals.verify();
+    heap.centrals().verify();
     allow();
     EXPECT_NE(cache.allocate(1000, ObjectKind::conservative, true), nullptr);
     EXPECT_NE(cache.allocate(3, ObjectKind::noscan, true), nullptr);
@@ -58,24 +58,24 @@ TEST_F(SweptOutOfMemory, ASpanNoSetTakesBecomesAStray) {
     use_up_metadata();
     Span* span = heap.spans.span_of(reinterpret_cast<std::uintptr_t>(object));
     cache.release_all();
-    EXPECT_EQ(heap.centrals.shared().strays->count(), 1u);
+    EXPECT_EQ(heap.shared().strays->count(), 1u);
     EXPECT_EQ(sweep_state(span->sweep_generation.load(std::memory_order_relaxed), heap.generation()),
               SweepState::cached);
     EXPECT_NE(cache.allocate(64, ObjectKind::typed, true), nullptr) << "from the stray, without memory";
-    EXPECT_EQ(cache.current(span->size_class, ObjectKind::typed), span);
+    EXPECT_EQ(cache.current(span->shape), span);
     cache.release_all();
-    EXPECT_FALSE(heap.centrals.rehome_strays());
+    EXPECT_FALSE(heap.centrals().rehome_strays());
 
     heap.begin_cycle();
-    EXPECT_FALSE(heap.centrals.rehome_strays()) << "swept, but still homeless";
+    EXPECT_FALSE(heap.centrals().rehome_strays()) << "swept, but still homeless";
     EXPECT_EQ(heap.sweeps, 1u);
     EXPECT_EQ(span->alloc_count, 1) << "the second object was garbage";
     EXPECT_EQ(sweep_state(span->sweep_generation.load(std::memory_order_relaxed), heap.generation()),
               SweepState::cached);
     allow();
-    EXPECT_TRUE(heap.centrals.rehome_strays());
+    EXPECT_TRUE(heap.centrals().rehome_strays());
     EXPECT_EQ(heap.central(span->size_class, ObjectKind::typed).population().partial_swept, 1u);
-    heap.centrals.verify();
+    heap.centrals().verify();
     heap.spans.verify();
 }
 
@@ -83,9 +83,9 @@ TEST_F(SweptOutOfMemory, ASpanNoSetTakesBecomesAStray) {
 TEST_F(SweptOutOfMemory, AnyOneRefusalIsSurvived) {
     for (std::uint64_t nth = 1; nth < 12; ++nth) {
         os::fake::reset();
-        SweptHeap& fresh = SweptHeap::make();
+        TestHeap& fresh = TestHeap::make();
         SweptCache other;
-        other.attach(fresh.centrals, nullptr, nth);
+        ASSERT_TRUE(other.attach(fresh.centrals(), nullptr, nth));
         os::fake::fail(Move::any, nth, 1);
         for (int i = 0; i < 2000; ++i) {
             void* object = other.allocate(static_cast<std::size_t>(i) * 16, ObjectKind::noscan, true);
@@ -94,8 +94,8 @@ TEST_F(SweptOutOfMemory, AnyOneRefusalIsSurvived) {
             ASSERT_NE(object, nullptr) << "refusal " << nth << ", object " << i;
         }
         other.release_all();
-        (void)fresh.centrals.rehome_strays();
-        fresh.centrals.verify();
+        (void)fresh.centrals().rehome_strays();
+        fresh.centrals().verify();
         fresh.spans.verify();
     }
 }
