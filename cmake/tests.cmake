@@ -5,6 +5,7 @@
 #   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
+#   package                     an installed copy in a foreign project
 #   source                      the house rules
 # SPDX-License-Identifier: MIT
 find_package(GTest REQUIRED)
@@ -196,3 +197,6 @@ foreach(source IN LISTS example_sources)
   add_test(NAME examples/${name} COMMAND example_${name})
   set_tests_properties(examples/${name} PROPERTIES TIMEOUT 60 LABELS examples)
 endforeach()
+if(TARGET cairn-lib AND TARGET cairn-malloc AND TARGET cairn)
+  cairn_script(package package 240 tests/package/run.py ${CMAKE_BINARY_DIR} ${PROJECT_SOURCE_DIR})
+endif()

@@ -156,7 +156,8 @@ constexpr Row rows[] = {
       "collected objects: mark beside the program, with the world stopped, or never"},
      read_gc},
     {{"CAIRN_GC_PERCENT", "100", "a number from 1 to 1000000, or off",
-      "collected objects: how much the heap may grow, in percent of what was live, before the next collection"},
+      "collected objects: how much the heap may grow, in percent of what was live, before the next "
+      "collection"},
      read_gc_percent},
     {{"CAIRN_POISON", "off", "on, off", "fill collected objects with 0xdeadbeef when they are freed (slow)"},
      [](std::string_view value, Options& into) { return read_switch(value, into.poisons); }},

@@ -27,6 +27,7 @@ std::uint64_t Collector::take_credit(std::uint64_t work) {
     std::int64_t there = credit_.load(std::memory_order_relaxed);  // relaxed, both: an amount alone
     while (there > 0) {
         const auto taken = static_cast<std::int64_t>(work) < there ? static_cast<std::int64_t>(work) : there;
+        // relaxed: as above
         if (credit_.compare_exchange_weak(there, there - taken, std::memory_order_relaxed))
             return static_cast<std::uint64_t>(taken);
     }

@@ -191,7 +191,8 @@ void Collector::free(Mutator& mutator, void* object) {
     }
     heap::SweptShared& shared = heap_->swept().shared();
     std::uint32_t swept = shared.generation();
-    // acq_rel: as try_acquire_for_sweep(), against another free of the same object; relaxed: then it is that's
+    // acq_rel: as try_acquire_for_sweep(), against another free of the same object; relaxed: then it is
+    // that's
     if (!span.sweep_generation.compare_exchange_strong(swept, swept - 1, std::memory_order_acq_rel,
                                                        std::memory_order_relaxed))
         return;
@@ -216,7 +217,8 @@ void Collector::request(std::uint32_t wanted) {
 
 void Collector::collect(Mutator& mutator) {
     // The next cycle to begin is the first whose marking comes after this call.
-    const std::uint32_t target = started_.load(std::memory_order_acquire) + 1;  // acquire: see begin_marking()
+    // acquire: see begin_marking()
+    const std::uint32_t target = started_.load(std::memory_order_acquire) + 1;
     if (!ensure_thread()) {
         InRuntime inside(mutator);
         collect_inline(mutator);
@@ -225,7 +227,8 @@ void Collector::collect(Mutator& mutator) {
     request(cycle_wanted | cycle_forced);
     World::enter_blocking(mutator.thread);
     for (;;) {
-        const std::uint32_t done = completed_.load(std::memory_order_acquire);  // acquire: the cycle's effects
+        // acquire: the cycle's effects
+        const std::uint32_t done = completed_.load(std::memory_order_acquire);
         if (static_cast<std::int32_t>(done - target) >= 0) break;
         base::os_wait(completed_, done);
     }
@@ -308,7 +311,8 @@ void Collector::run_thread() {
     constexpr std::uint64_t nap_ns = 1'000'000'000;
     constexpr std::uint64_t retry_ns = 10'000'000;
     for (;;) {
-        const std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);  // acquire: see request()
+        // acquire: see request()
+        const std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
         bool is_forced = (wanted & cycle_forced) != 0;
         if (wanted == 0) {
             std::uint64_t forced_at = 0;
@@ -392,8 +396,8 @@ void Collector::after_fork_child(Mutator* survivor) {
     watch_.after_fork_child();
     // relaxed, all: the child has one thread
     worker_.store(Worker::none, std::memory_order_relaxed);
-    assisting_.store(0, std::memory_order_relaxed);
-    request_.store(0, std::memory_order_relaxed);
+    assisting_.store(0, std::memory_order_relaxed);  // relaxed: as above
+    request_.store(0, std::memory_order_relaxed);  // relaxed: as above
     // What the threads that are not here had cached goes home.
     world_.for_each([&](ThreadRecord& thread) {
         Mutator& other = Mutator::of(thread);

@@ -228,7 +228,8 @@ private:
     std::uint64_t limited_assist_ns_ = 0;                   // [owner] of assist_ns_, what the limiter knows
     bool is_watching_ = false;                              // [owner] likewise
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
-    std::atomic<std::uint32_t> phases_{0};                  // [atomic] grows with each stop; throttled threads wait
+    // [atomic] grows with each stop; throttled threads wait
+    std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
     std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
     std::atomic<std::uint64_t> trigger_{UINT64_MAX};        // [atomic] a copy of the pacer's
@@ -236,7 +237,8 @@ private:
     std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
     std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
     std::atomic<Worker> worker_{Worker::none};              // [atomic] the collector's thread
-    std::atomic<std::int64_t> credit_{0};                   // [atomic] scan work done that nobody was asked for
+    // [atomic] scan work done that nobody was asked for
+    std::atomic<std::int64_t> credit_{0};
     std::atomic<std::uint32_t> assisting_{0};               // [atomic] threads in mark_for()
     std::atomic<bool> is_limiting_{false};                  // [atomic] a copy of the limiter's
     base::Counter marked_bytes_;                            // [atomic] this cycle, but for black ones

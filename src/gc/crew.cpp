@@ -34,7 +34,7 @@ MarkCount Crew::close() {
     is_open_ = false;
     // seq_cst, both: a helper raises busy_ and then reads session_; one of the two sees the other's step
     session_.fetch_add(1, std::memory_order_seq_cst);
-    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();
+    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();  // seq_cst: as above
     MarkCount done{marked_bytes_.value(), marked_objects_.value(), scanned_bytes_.value()};
     marked_bytes_.subtract(done.marked_bytes);
     marked_objects_.subtract(done.marked_objects);
@@ -54,6 +54,7 @@ void Crew::run() {
         }
         seen = session;
         std::uint32_t places = wanted_.load(std::memory_order_relaxed);  // relaxed, both: a count of places
+        // relaxed: as above
         while (places != 0 && !wanted_.compare_exchange_weak(places, places - 1, std::memory_order_relaxed)) {
         }
         if (places != 0) work(session);
@@ -69,9 +70,11 @@ void Crew::work(std::uint32_t session) {
             if (looks < patient_looks) base::cpu_pause();
             else os::yield_cpu();
         }
-        busy_.fetch_add(1, std::memory_order_seq_cst);
+        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: as above
+        // seq_cst: as above
         if (session_.load(std::memory_order_seq_cst) == session) {
             Marker marker(*space_);
+            // relaxed: as above
             while (!marker.drain(chunk_bytes) && session_.load(std::memory_order_relaxed) == session) {
             }
             marker.flush();
@@ -79,7 +82,7 @@ void Crew::work(std::uint32_t session) {
             marked_objects_.add(marker.count.marked_objects);
             scanned_bytes_.add(marker.count.scanned_bytes);
         }
-        busy_.fetch_sub(1, std::memory_order_seq_cst);
+        busy_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: as above
     }
     cpu_ns_.add(os::thread_cpu_ns() - start_ns);
 }
@@ -89,7 +92,7 @@ void Crew::reset_in_child() {
     is_open_ = false;
     // relaxed, all: the child has one thread
     session_.store(0, std::memory_order_relaxed);
-    busy_.store(0, std::memory_order_relaxed);
+    busy_.store(0, std::memory_order_relaxed);  // relaxed: as above
 }
 
 }  // namespace cairn::gc

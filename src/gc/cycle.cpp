@@ -51,7 +51,8 @@ HeapSnapshot Collector::snapshot() {
 void Collector::commit_pace(bool is_sweep_done) {
     pacer_.commit(snapshot(), is_sweep_done);
     const bool is_off = settings_.mode == Mode::off;
-    trigger_.store(is_off ? UINT64_MAX : pacer_.trigger(), std::memory_order_relaxed);  // relaxed: a threshold
+    // relaxed: a threshold
+    trigger_.store(is_off ? UINT64_MAX : pacer_.trigger(), std::memory_order_relaxed);
     // Room for what threads take between two looks; beyond it the collector is not keeping up at all.
     const std::uint64_t goal = pacer_.goal();
     const bool is_bounded = !is_off && goal < UINT64_MAX / 2 && !pacer_.is_limit_goal();
@@ -108,7 +109,7 @@ bool Collector::begin_marking(Mutator* self) {
 
     // relaxed, both: the threads are stopped, and going on synchronises
     shared.allocates_black.store(true, std::memory_order_relaxed);
-    is_marking_.store(true, std::memory_order_relaxed);
+    is_marking_.store(true, std::memory_order_relaxed);  // relaxed: as above
     *environment_->barrier_flag = 1;
     world_.for_each([](ThreadRecord& thread) {
         Mutator& mutator = Mutator::of(thread);
@@ -294,7 +295,7 @@ void Collector::finish_stopped(Marker& marker) {
     heap::SweptShared& shared = centrals.shared();
     // relaxed, both: the threads are stopped, and going on synchronises
     shared.allocates_black.store(false, std::memory_order_relaxed);
-    is_marking_.store(false, std::memory_order_relaxed);
+    is_marking_.store(false, std::memory_order_relaxed);  // relaxed: as above
     *environment_->barrier_flag = 0;
     now_.mark_ns = os::monotonic_ns() - now_.start_ns;
     now_.live_at_end = shared.live_bytes.value();

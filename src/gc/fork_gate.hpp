@@ -25,10 +25,10 @@ public:
     void enter(ThreadRecord& thread) {
         for (;;) {
             World::enter_runtime(thread);
-            // relaxed, twice: who entered before it was closed is waited for by the stop; who enters after the
-            // stop sees it closed. Nested entries belong to one that has passed.
+            // relaxed, twice: who entered before it was closed is waited for by the stop; who enters after
+            // the stop sees it closed. Nested entries belong to one that has passed.
             if (closed_.load(std::memory_order_relaxed) == 0) [[likely]] return;
-            if (thread.runtime_depth.load(std::memory_order_relaxed) > 1) return;
+            if (thread.runtime_depth.load(std::memory_order_relaxed) > 1) return;  // relaxed: as above
             if (is_owner(thread)) return;
             World::leave_runtime(thread);
             wait(thread);

@@ -95,6 +95,18 @@ bool Marker::drain(std::size_t scan_bytes) {
     return true;
 }
 
+// resolve(), with the tables in the caller's registers.
+[[gnu::always_inline]] inline Slot Marker::locate(const MarkSpace& space, const pages::ObjectMap::View& map,
+                                                  const Shape* shapes, std::uintptr_t word) {
+    const std::uint32_t entry = map.entry(word);
+    if (entry == 0) return {};
+    const std::uint32_t id = pages::object_entry_shape(entry);
+    const std::uint32_t page = entry & pages::object_entry_page_mask;
+    if (page == pages::object_entry_large) [[unlikely]] return resolve_large(space, word, id);
+    const std::uint64_t offset = page << base::page_shift | (word & (base::page_bytes - 1));
+    return {word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes, id};
+}
+
 // The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
 // members as far as the compiler knows.
 void Marker::drain_ring(std::size_t visits) {
@@ -103,26 +115,15 @@ void Marker::drain_ring(std::size_t visits) {
     const pages::ObjectMap::Bounds bounds = bounds_;
     Slot* const ring = ring_;
     WorkBuffer* buffer = buffer_;
-    unsigned head = head_;
-    unsigned tail = tail_;
+    unsigned head = head_, tail = tail_;
     MarkCount done;
 
     const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
-        const std::uint32_t entry = map.entry(word);
-        if (entry == 0) return;
-        const std::uint32_t id = pages::object_entry_shape(entry);
-        const std::uint32_t page = entry & pages::object_entry_page_mask;
-        std::uintptr_t start = 0;
-        if (page == pages::object_entry_large) [[unlikely]] {
-            start = resolve_large(space_, word, id).start;
-            if (start == 0) return;
-        } else {
-            const std::uint64_t offset = page << base::page_shift | (word & (base::page_bytes - 1));
-            start = word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes;
-        }
-        __builtin_prefetch(&map.pair(start));
-        __builtin_prefetch(reinterpret_cast<const void*>(start));
-        ring[tail++ % ring_size] = {start, id};
+        const Slot slot = locate(space_, map, shapes, word);
+        if (slot.start == 0) return;
+        __builtin_prefetch(&map.pair(slot.start));
+        __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
+        ring[tail++ % ring_size] = slot;
     };
     const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
         if (!bounds.holds(word)) return;
@@ -158,8 +159,7 @@ void Marker::drain_ring(std::size_t visits) {
             continue;
         }
         if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
-        head_ = head;
-        tail_ = tail;
+        head_ = head, tail_ = tail;
         scan_new(slot.start, shape);
         head = head_;
         tail = tail_;

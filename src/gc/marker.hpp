@@ -102,6 +102,8 @@ public:
 private:
     static constexpr unsigned ring_size = 64;
 
+    [[nodiscard]] static Slot locate(const MarkSpace& space, const pages::ObjectMap::View& map,
+                                     const heap::Shape* shapes, std::uintptr_t word);
     [[nodiscard]] static Slot resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id);
 
     void push_inside(std::uintptr_t word);

@@ -43,7 +43,8 @@ struct Mutator {
     static Mutator& of(ThreadRecord& record) { return reinterpret_cast<Mutator&>(record); }
 };
 
-// The calling thread is inside the runtime while this lives: it will not be stopped, but parks when it leaves.
+// The calling thread is inside the runtime while this lives: it will not be stopped, but parks when it
+// leaves.
 class InRuntime {
 public:
     explicit InRuntime(Mutator& mutator) : thread_(mutator.thread) { fork_gate.enter(thread_); }

@@ -54,6 +54,7 @@ struct StopTimes {
 };
 static_assert(StopTimes::top_of(StopTimes::bucket_of(1000)) >= 1000);
 static_assert(StopTimes::top_of(StopTimes::bucket_of(1000)) <= 1125);
-static_assert(StopTimes::bucket_of(8) == 8 && StopTimes::bucket_of(15) == 15 && StopTimes::bucket_of(16) == 16);
+static_assert(StopTimes::bucket_of(8) == 8 && StopTimes::bucket_of(15) == 15 &&
+              StopTimes::bucket_of(16) == 16);
 
 }  // namespace cairn::gc

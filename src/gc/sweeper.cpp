@@ -26,12 +26,12 @@ std::size_t Sweeper::sweep_bits(Span& span) {
         pages::BitPair& both = objects.pair(at);
         // relaxed, all: no marker runs now, and the span's new generation publishes the bits
         const std::uint64_t marked = both.marked.load(std::memory_order_relaxed);
-        const std::uint64_t allocated = both.allocated.load(std::memory_order_relaxed);
+        const std::uint64_t allocated = both.allocated.load(std::memory_order_relaxed);  // relaxed: as above
         // A marker may have set the mark of a slot just as its thread gave the rest of a run back.
         const std::uint64_t kept = marked & allocated;
         alive += static_cast<unsigned>(std::popcount(kept));
-        if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);
-        if (marked != 0) both.marked.store(0, std::memory_order_relaxed);
+        if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);  // relaxed: as above
+        if (marked != 0) both.marked.store(0, std::memory_order_relaxed);  // relaxed: as above
     }
     return alive;
 }
@@ -128,14 +128,14 @@ void Sweeper::pay_debt(std::size_t bytes) {
 
 void Sweeper::begin(const SweepPace& pace) {
     cursor_.store(0, std::memory_order_relaxed);  // relaxed, both: starting the world orders it
-    is_drained_.store(false, std::memory_order_relaxed);
+    is_drained_.store(false, std::memory_order_relaxed);  // relaxed: as above
     set_pace(pace);
 }
 
 void Sweeper::set_pace(const SweepPace& pace) {
     live_basis_.store(pace.live_basis, std::memory_order_relaxed);    // relaxed, all: see the field
-    pages_basis_.store(pace.pages_basis, std::memory_order_relaxed);
-    pages_per_byte_.store(pace.pages_per_byte, std::memory_order_relaxed);
+    pages_basis_.store(pace.pages_basis, std::memory_order_relaxed);  // relaxed: as above
+    pages_per_byte_.store(pace.pages_per_byte, std::memory_order_relaxed);  // relaxed: as above
 }
 
 }  // namespace cairn::gc

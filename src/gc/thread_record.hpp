@@ -47,6 +47,9 @@ struct ThreadRecord {
     FiberRecord* fiber = nullptr;                  // [owner]
     os::MemoryRange previous_stack;                // [owner] of the fiber it ran on before the last switch
     StackPosition own_left_at;                     // [owner] where it left its own stack for a fiber
+    // Ours for handlers, when the thread runs fibers and has none: kept for the record's next thread.
+    os::MemoryRange signal_stack;                  // [owner]
+    bool has_signal_stack = false;                 // [owner] this thread has one, its own or ours
 
     [[nodiscard]] ThreadState thread_state() const {
         // acquire: pairs with the exchange by which the thread came to rest

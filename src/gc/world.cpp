@@ -6,6 +6,7 @@
 #include "gc/world.hpp"
 
 #include "base/os_calls.hpp"
+#include "os/memory.hpp"
 #include "os/process.hpp"
 
 namespace cairn::gc {
@@ -21,6 +22,8 @@ constexpr std::uint32_t wanted = ThreadRecord::wanted;
 constexpr std::uint32_t bias = std::uint32_t{1} << 30;
 constexpr std::uint64_t first_look_ns = 2'000'000;    // no thread of a healthy machine is so late
 constexpr std::uint64_t look_limit_ns = 50'000'000;
+
+constinit os::Stat signal_stack_bytes;  // [atomic]
 
 // [owner] Found by the signal handler, so it must not be a TLS block that is made on first use.
 constinit __thread ThreadRecord* current_thread __attribute__((tls_model("initial-exec"))) = nullptr;
@@ -74,6 +77,7 @@ void World::attach(ThreadRecord& thread) {
     thread.own_left_at.forget();
     thread.fiber = nullptr;
     thread.previous_stack = {};
+    thread.has_signal_stack = false;
     thread.world = this;
     // relaxed, these three: the list's lock publishes the record
     thread.state.store(running, std::memory_order_relaxed);    // relaxed: as above
@@ -89,6 +93,7 @@ void World::attach(ThreadRecord& thread) {
 void World::detach(ThreadRecord& thread) {
     if (current_thread != &thread) return;
     enter_runtime(thread);
+    take_signal_stack(thread);
     lock_list(&thread);
     threads_.remove(&thread);
     current_thread = nullptr;
@@ -414,9 +419,31 @@ __attribute__((noinline)) void World::fiber_suspend(ThreadRecord& self) {
 
 void World::fiber_resume(ThreadRecord& self, FiberRecord* to) {
     enter_runtime(self);
-    if (to != nullptr) self.world->fibers_.enter(*to);
+    if (to != nullptr) {
+        if (!self.has_signal_stack) give_signal_stack(self);
+        self.world->fibers_.enter(*to);
+    }
     self.fiber = to;
     leave_runtime(self);
+}
+
+void World::give_signal_stack(ThreadRecord& thread) {
+    thread.has_signal_stack = true;
+    if (!os::alternate_stack().is_empty()) return;
+    const std::size_t bytes = os::alternate_stack_bytes();
+    if (thread.signal_stack.is_empty()) {
+        void* memory = os::alloc(bytes, signal_stack_bytes);
+        if (memory == nullptr) return;  // large fibers do without
+        const auto low = reinterpret_cast<std::uintptr_t>(memory);
+        thread.signal_stack = {low, low + bytes};
+    }
+    (void)os::set_alternate_stack(reinterpret_cast<void*>(thread.signal_stack.low), bytes);
+}
+
+// Before the record goes to another thread. In a handler on it the kernel refuses; the thread is ending then.
+void World::take_signal_stack(ThreadRecord& thread) {
+    if (thread.signal_stack.is_empty() || os::alternate_stack().low != thread.signal_stack.low) return;
+    if (!os::set_alternate_stack(nullptr, 0)) thread.signal_stack = {};
 }
 
 __attribute__((noinline)) void World::switch_fiber(ThreadRecord& self, FiberRecord* to) {

@@ -130,6 +130,8 @@ public:
     // decides later.
     static void switch_fiber(ThreadRecord& self, FiberRecord* to);
     static void fiber_suspend(ThreadRecord& self);
+    // The first time gives the thread an alternate stack unless it has one: the frame of a signal is larger
+    // than a small fiber's stack. The program's handlers do with SA_ONSTACK.
     static void fiber_resume(ThreadRecord& self, FiberRecord* to);
 
     // ---- fork
@@ -147,6 +149,8 @@ private:
     static void park(ThreadRecord& thread, const os::StopContext* context);
     static void note_position(ThreadRecord& thread);
     static void run_again(ThreadRecord& thread, ThreadState from);
+    static void give_signal_stack(ThreadRecord& thread);
+    static void take_signal_stack(ThreadRecord& thread);
 
     void lock_list(ThreadRecord* self);
     [[nodiscard]] bool begin_stop(ThreadRecord* self);

@@ -188,6 +188,7 @@ Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, Objec
     // relaxed, both: the span is not shared yet; publish() orders it. Odd for kinds that are not swept: no
     // stale entry of a span set ever finds them unswept.
     const std::uint32_t generation = sweep_generation.load(std::memory_order_relaxed);
+    // relaxed: as above
     span->sweep_generation.store(is_swept(kind) ? generation : generation - 1, std::memory_order_relaxed);
     const bool is_named_whole = kind != ObjectKind::explicit_free || pages <= named_pages;
     addresses_.set_span(run.base, is_named_whole ? pages : named_pages, span);

@@ -55,8 +55,8 @@ public:
     [[nodiscard]] bool initialize(const SpanAllocSettings& settings, const Hooks& hooks);
 
     // Makes a span of `pages` pages for `kind`; class 0 makes one large object. nullptr when the OS refuses.
-    // `local` may be nullptr; swept kinds give their shape. Cost: about 100 ns from a page cache, 300 ns under
-    // the lock.
+    // `local` may be nullptr; swept kinds give their shape. Cost: about 100 ns from a page cache, 300 ns
+    // under the lock.
     [[nodiscard]] Span* allocate(std::size_t pages, ObjectKind kind, unsigned size_class, LocalPages* local,
                                  ShapeId shape = 0);
     // Large objects whose start is a multiple of `alignment` (a power of two above a page).

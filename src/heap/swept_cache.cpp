@@ -24,7 +24,8 @@ std::size_t rest_bytes(const AllocationRun& run) { return run.limit - run.cursor
 
 bool SweptCache::attach(Centrals& centrals, LocalPages* local, std::uint64_t seed) {
     if (runs_ == nullptr) {
-        // Kept for the next thread that gets this record; fresh metadata is zero, and release_all() leaves it so.
+        // Kept for the next thread that gets this record; fresh metadata is zero, and release_all() leaves it
+        // so.
         pages::Metadata& metadata = centrals.shared().spans->metadata();
         runs_ = static_cast<AllocationRun*>(metadata.allocate(max_shapes * sizeof(AllocationRun), 64));
         active_ = static_cast<ShapeId*>(metadata.allocate(max_shapes * sizeof(ShapeId)));
@@ -165,7 +166,7 @@ void SweptCache::sweep_stale() {
         count_allocations(run);
         // relaxed, both: the owner is stopped, and nobody else sweeps a cached span
         CAIRN_CHECK(span.sweep_generation.load(std::memory_order_relaxed) == generation + 1);
-        span.sweep_generation.store(generation - 1, std::memory_order_relaxed);
+        span.sweep_generation.store(generation - 1, std::memory_order_relaxed);  // relaxed: as above
         shared.spans->hooks().sweep(span, true);
         // What is left of the run stays in use for the sweep, and is not handed out yet for the count.
         span.alloc_count_before_cache =

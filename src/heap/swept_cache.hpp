@@ -11,10 +11,10 @@
 //                        cursor ─▶        limit
 //
 // The allocated bits of a run are set when it is taken, and its marks too while the collector marks, so that
-// step 2 writes nothing but the cursor. The rest of a run that nobody was handed yet counts as in use: zeroed,
-// it keeps nothing alive. At the start of marking the collector marks the rest of every run (mark_runs), so a
-// thread may go on with its run through the whole cycle; nothing has to be flushed from outside, and a thread
-// may be stopped at any instruction of step 2.
+// step 2 writes nothing but the cursor. The rest of a run that nobody was handed yet counts as in use:
+// zeroed, it keeps nothing alive. At the start of marking the collector marks the rest of every run
+// (mark_runs), so a thread may go on with its run through the whole cycle; nothing has to be flushed from
+// outside, and a thread may be stopped at any instruction of step 2.
 //
 // When a cycle ends the collector sweeps every cached span while the owners are stopped (sweep_stale), so a
 // thread never allocates from a span that is not swept.

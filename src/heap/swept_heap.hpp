@@ -1,9 +1,10 @@
-// Swept heap: the half of the heap whose objects a collector frees. Central lists by shape, and large objects.
+// Swept heap: the half of the heap whose objects a collector frees. Central lists by shape, and large
+// objects.
 //
 // Small objects come from a thread's SweptCache. A large one is a span of its own, made in two steps so that
 // zeroing it needs no stop-proof section: make_large() gives a span that looks cached (no sweeper takes it)
-// and whose allocated bit is not set (no marker believes in it); when it is zero, publish_large() sets the bit
-// and puts the span where the sweeper finds it.
+// and whose allocated bit is not set (no marker believes in it); when it is zero, publish_large() sets the
+// bit and puts the span where the sweeper finds it.
 //
 // Started by the first collected allocation; a program that only uses malloc pays nothing for it.
 //
@@ -31,9 +32,10 @@ public:
     [[nodiscard]] SweptShared& shared() { return centrals_.shared(); }
     [[nodiscard]] SpanAlloc& spans() { return *spans_; }
 
-    // A span for one object of `bytes`, its start a multiple of `alignment`; see above. `shape` is of class 0.
-    // nullptr when the OS refuses.
-    [[nodiscard]] Span* make_large(std::size_t bytes, std::size_t alignment, ShapeId shape, LocalPages* local);
+    // A span for one object of `bytes`, its start a multiple of `alignment`; see above. `shape` is of class
+    // 0. nullptr when the OS refuses.
+    [[nodiscard]] Span* make_large(std::size_t bytes, std::size_t alignment, ShapeId shape,
+                                   LocalPages* local);
     // Hands it out. Needs: zero if its kind is scanned.
     void* publish_large(Span* span);
 

@@ -170,8 +170,8 @@ int add_block(dl_phdr_info* info, std::size_t bytes, void* argument) {
 
 MemoryRange block_of_first_thread(MemoryRange mapping) {
     const std::uintptr_t record = thread_pointer();
-    // Here TLS lies below the record. What lies below the loader's memory may be the program's, mapped next to
-    // it, and unmapped again: no page of that may be taken along.
+    // Here TLS lies below the record. What lies below the loader's memory may be the program's, mapped next
+    // to it, and unmapped again: no page of that may be taken along.
 #if defined(__x86_64__)
     StaticBlocks found{mapping, {record, record + thread_record_bytes}};
 #else

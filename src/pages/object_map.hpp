@@ -70,8 +70,8 @@ public:
     // True when prepare() has nothing to do. Any thread.
     [[nodiscard]] bool is_prepared(std::uintptr_t base, std::size_t bytes) const;
 
-    // From the lowest to the highest arena with collected objects: the filter before anything else, to be kept
-    // in registers over a loop. Words outside are no objects; inside, entry() may be asked.
+    // From the lowest to the highest arena with collected objects: the filter before anything else, to be
+    // kept in registers over a loop. Words outside are no objects; inside, entry() may be asked.
     struct Bounds {
         std::uintptr_t low = 0;
         std::uintptr_t extent = 0;

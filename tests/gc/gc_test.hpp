@@ -1,8 +1,9 @@
 // What the programs of tests/gc share: claims that end the program, random numbers with a printed seed, work
 // scaled by the command line, and cases that run in a process of their own.
 //
-// A program is called `NAME [--scale N]`: 1 is what ctest runs, some seconds on a slow machine; larger by hand.
-// How the collector runs comes from the environment (CAIRN_GC, CAIRN_LAYOUT, CAIRN_GC_PERCENT, CAIRN_POISON).
+// A program is called `NAME [--scale N]`: 1 is what ctest runs, some seconds on a slow machine; larger by
+// hand. How the collector runs comes from the environment (CAIRN_GC, CAIRN_LAYOUT, CAIRN_GC_PERCENT,
+// CAIRN_POISON).
 // SPDX-License-Identifier: MIT
 #pragma once
 

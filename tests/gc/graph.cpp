@@ -240,7 +240,8 @@ private:
     void forget_unreachable(const std::unordered_map<std::uint32_t, void*>& seen) {
         for (auto at = graph_.model.begin(); at != graph_.model.end();) {
             if (seen.count(at->first) != 0) {
-                if (at->second.weak != nullptr) REQUIRE(cairn_weak_get(at->second.weak) == seen.at(at->first));
+                if (at->second.weak != nullptr)
+                    REQUIRE(cairn_weak_get(at->second.weak) == seen.at(at->first));
                 ++at;
                 continue;
             }

@@ -263,6 +263,36 @@ TEST_F(FibersTest, AHandlerOnAnAlternateStackInterruptsAFiber) {
     signal(SIGUSR1, SIG_DFL);
 }
 
+// The kernel's frame for a signal does not fit a small fiber's stack: it must not land there.
+TEST_F(FibersTest, SignalsSpareSmallStacks) {
+    constexpr std::size_t stack_bytes = 2048, below_bytes = 16 << 10;
+    std::vector<unsigned char> memory(below_bytes + stack_bytes, 0x5a);
+    static AttachedThread* owner;
+    static ucontext_t on_fiber, on_thread;
+    AttachedThread thread([&](AttachedThread& me) {
+        owner = &me;
+        FiberRecord record;
+        const auto low = reinterpret_cast<std::uintptr_t>(memory.data() + below_bytes);
+        world.add_fiber(record, {low, low + stack_bytes}, true);
+        getcontext(&on_fiber);
+        on_fiber.uc_stack.ss_sp = memory.data() + below_bytes;
+        on_fiber.uc_stack.ss_size = stack_bytes;
+        on_fiber.uc_link = &on_thread;
+        makecontext(&on_fiber, [] { spin(*owner); }, 0);
+        World::switch_fiber(me.record(), &record);
+        swapcontext(&on_thread, &on_fiber);
+        World::switch_fiber(me.record(), nullptr);
+        world.remove_fiber(record);
+        EXPECT_FALSE(os::alternate_stack().is_empty());
+        world.detach(me.record());
+        EXPECT_TRUE(os::alternate_stack().is_empty()) << "ours, so it goes";
+    });
+    thread.wait_until_ready();
+    for (unsigned i = 0; i < 50; ++i) stopped([] {});
+    thread.end();
+    for (std::size_t i = 0; i < below_bytes; ++i) ASSERT_EQ(memory[i], 0x5a) << below_bytes - i << " below";
+}
+
 // ---- fibers nobody speaks of
 
 TEST_F(FibersTest, AnUntrackedFiberIsScannedWholeRestingOrNot) {

@@ -308,15 +308,17 @@ void check_own_block(ThreadRecord& record, std::uintptr_t hidden) {
     pthread_key_t thread_key;
     ASSERT_EQ(pthread_key_create(&thread_key, nullptr), 0);
     ASSERT_EQ(pthread_setspecific(thread_key, reinterpret_cast<void*>(hidden ^ key)), 0);
-    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-    const unsigned in_block = count_words(record.block.low, record.block.high, hidden);
-    const unsigned in_stack = count_words(here, record.stack.high, hidden);
-    EXPECT_GE(in_block + in_stack, 4u) << "three in TLS, one under a key";
-    EXPECT_GE(in_block, 1u) << "the key's value lies in libc's record, above the stack";
+    ASSERT_TRUE(world.stop_all(&record)) << world.failure();
+    EXPECT_GE(count_in_roots(record, hidden), 4u) << "three in TLS, one under a key";
+    world.resume_all();
+    EXPECT_GE(count_words(record.block.low, record.block.high, hidden), 1u)
+        << "the key's value lies in libc's record, above the stack";
     local_word = 0;
     many_words[0] = 0;
     many_words[4999] = 0;
-    EXPECT_GE(count_words(record.block.low, record.block.high, hidden), 1u);
+    ASSERT_TRUE(world.stop_all(&record)) << world.failure();
+    EXPECT_GE(count_in_roots(record, hidden), 1u);
+    world.resume_all();
     pthread_key_delete(thread_key);
 }
 
@@ -390,7 +392,7 @@ TEST_F(WorldRootsTest, AThreadOnMemoryOfTheProgramsOwn) {
     pthread_attr_init(&attributes);
     ASSERT_EQ(pthread_attr_setstack(&attributes, memory + bytes, bytes), 0);
     struct Shared {
-        ThreadRecord* record = new ThreadRecord;
+        ThreadRecord* record = make_record();
         std::atomic<bool> is_ready{false}, is_told{false};
     } shared;
     auto body = [](void* argument) -> void* {

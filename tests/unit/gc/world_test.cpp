@@ -206,7 +206,7 @@ TEST_F(WorldTest, ItDoesNotMatterWhatAThreadBlocksInsideOurOwnCode) {
 TEST_F(WorldTest, AThreadThatEndedWithoutAWordIsFoundOut) {
     if (base::sanitized_build) GTEST_SKIP() << "a sanitizer does not survive such a thread";
     for (const bool is_blocked : {false, true}) {
-        auto* record = new ThreadRecord;
+        auto* record = make_record();
         std::atomic<bool> is_ready{false};
         auto body = [&] {
             world.attach(*record);
@@ -268,7 +268,7 @@ TEST_F(WorldTest, AKeysDestructorMayDetach) {
               0);
     for (int i = 0; i < 50; ++i) {
         std::thread thread([&] {
-            auto* record = new ThreadRecord;
+            auto* record = make_record();
             world.attach(*record);
             pthread_setspecific(thread_key, record);
         });
@@ -324,7 +324,11 @@ TEST_F(WorldTest, AChildForkedBehindOurBackIsFoundOutByItsOwnThread) {
     EXPECT_EQ(wait_for_child(child), 0);
 
     const auto second = static_cast<pid_t>(syscall(SYS_fork));
-    if (second == 0) _exit(world.stop_all(nullptr) ? 1 : world.failure().empty() ? 2 : 0);
+    if (second == 0) {
+        int result = 3;
+        std::thread([&] { result = world.stop_all(nullptr) ? 1 : world.failure().empty() ? 2 : 0; }).join();
+        _exit(result);
+    }
     EXPECT_EQ(wait_for_child(second), 0);
 }
 

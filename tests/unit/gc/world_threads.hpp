@@ -9,8 +9,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -24,6 +26,15 @@ inline constinit World world;
 inline constexpr std::uintptr_t key = 0x5a5a'1234'9876'a5a5;
 // Hidden words: the true one is `hidden ^ key`.
 inline std::uintptr_t hidden_word(unsigned n) { return (0x00c0'ffee'0000'0000 + n * 0x1000) ^ key; }
+
+// Makes a record that stays for ever, as the world asks.
+template <class Record = ThreadRecord>
+Record* make_record() {
+    static std::mutex mutex;
+    static auto* all = new std::deque<Record>;
+    std::lock_guard guard(mutex);
+    return &all->emplace_back();
+}
 
 // Runs everything it does inside our own code, as a collector would.
 class Inside {
@@ -63,7 +74,7 @@ class AttachedThread {
 public:
     using Body = std::function<void(AttachedThread&)>;
 
-    explicit AttachedThread(Body body) : record_(new ThreadRecord) {
+    explicit AttachedThread(Body body) : record_(make_record()) {
         thread_ = std::thread([this, body] {
             world.attach(*record_);
             body(*this);
@@ -88,7 +99,7 @@ public:
     const std::atomic<bool>& told() const { return is_told_; }
 
 private:
-    ThreadRecord* record_;  // never freed, as the world asks
+    ThreadRecord* record_;
     std::atomic<bool> is_ready_{false};
     std::atomic<bool> is_told_{false};
     std::thread thread_;
@@ -114,7 +125,7 @@ protected:
         world.resume_all();
     }
 
-    ThreadRecord* self = new ThreadRecord;
+    ThreadRecord* self = make_record();
 };
 
 }  // namespace cairn::gc

@@ -183,7 +183,8 @@ TEST_F(CentralTest, LargeObjectsAreForTheSweeper) {
     Central& large = heap.central(0, kind);
     Span* span = heap.swept.make_large(5 * 8192, 16, shape_of_class(0, kind), nullptr);
     ASSERT_NE(span, nullptr);
-    EXPECT_EQ(sweep_state(generation_of(span), heap.generation()), SweepState::cached) << "no sweeper takes it";
+    EXPECT_EQ(sweep_state(generation_of(span), heap.generation()), SweepState::cached)
+        << "no sweeper takes it";
     EXPECT_FALSE(heap.objects().is_allocated(span->base)) << "no marker believes in it";
     EXPECT_EQ(heap.swept.publish_large(span), reinterpret_cast<void*>(span->base));
     EXPECT_TRUE(heap.objects().is_allocated(span->base));

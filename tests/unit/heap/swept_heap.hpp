@@ -38,8 +38,8 @@ public:
         return centrals().of(shape_of_class(size_class, kind));
     }
 
-    // A cycle up to the end of marking: every swept span becomes unswept, those of `caches` are swept at once.
-    // Needs: all swept.
+    // A cycle up to the end of marking: every swept span becomes unswept, those of `caches` are swept at
+    // once. Needs: all swept.
     void begin_cycle(std::initializer_list<SweptCache*> caches = {}) {
         for (SweptCache* cache : caches) cache->mark_runs();
         for_each_central([](Central& central) { central.reset_unswept(); });

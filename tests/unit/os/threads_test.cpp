@@ -109,7 +109,8 @@ TEST(Threads, OnlyTouchedPagesAreVisited) {
 
 TEST(Threads, GuardsFaultAndAreNotVisited) {
     const std::size_t page = page_bytes();
-    auto* memory = static_cast<char*>(alloc(4 * page, *new Stat));
+    static Stat stat;
+    auto* memory = static_cast<char*>(alloc(4 * page, stat));
     ASSERT_NE(memory, nullptr);
     std::memset(memory, 1, 4 * page);
     ASSERT_TRUE(guard_pages(memory + page, page));
@@ -171,7 +172,8 @@ void work(void* argument) {
 }
 
 TEST(Threads, OurOwnHaveANameAndHearNoSignals) {
-    auto* worker = new Worker;
+    static Worker the_worker;
+    Worker* worker = &the_worker;
     errno = 77;
     ASSERT_TRUE(spawn_thread(work, worker, "cairn-test"));
     EXPECT_EQ(errno, 77);

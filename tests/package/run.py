@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""An installed Cairn serves a foreign project: by find_package, shared and static, and by pkg-config.
+
+Usage: run.py BUILD_DIR SOURCE_DIR. Installs into a folder of its own, which it removes.
+"""
+# SPDX-License-Identifier: MIT
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CMAKELISTS = """
+cmake_minimum_required(VERSION 3.16)
+project(foreign LANGUAGES C CXX)
+set(CMAKE_CXX_STANDARD 20)
+find_package(cairn REQUIRED)
+add_executable(hello {examples}/hello.cpp)
+target_link_libraries(hello PRIVATE cairn::cairn)
+add_executable(hello_static {examples}/hello.cpp)
+target_link_libraries(hello_static PRIVATE cairn::cairn-static)
+add_executable(lisp {examples}/lisp.c)
+target_link_libraries(lisp PRIVATE cairn::cairn)
+"""
+
+
+def run(*command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def by_cmake(folder, prefix, examples):
+    project = folder / "project"
+    project.mkdir()
+    (project / "CMakeLists.txt").write_text(CMAKELISTS.format(examples=examples))
+    run("cmake", "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+    run("cmake", "--build", project / "build")
+    for program in ("hello", "hello_static"):
+        assert "line 3\n" in run(project / "build" / program), program
+    run(project / "build/lisp")
+    assert "libcairn.so" not in run("ldd", project / "build/hello_static")
+
+
+def by_pkg_config(folder, prefix, examples):
+    pc = next(prefix.rglob("cairn.pc"))
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
+    flags = run("pkg-config", "--cflags", "--libs", "cairn", env=environment).split()
+    run("g++", "-std=c++20", examples / "hello.cpp", *flags, "-o", folder / "hello")
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(pc.parents[1])}
+    assert "line 3\n" in run(folder / "hello", env=environment)
+
+
+def main():
+    build, source = Path(sys.argv[1]), Path(sys.argv[2])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run("cmake", "--install", build, "--prefix", folder / "first")
+        shutil.move(folder / "first", folder / "moved")
+        by_cmake(folder, folder / "moved", source / "examples")
+        if shutil.which("pkg-config"):
+            by_pkg_config(folder, folder / "moved", source / "examples")
+    print("installed, moved, found, linked, run")
+
+
+if __name__ == "__main__":
+    main()
