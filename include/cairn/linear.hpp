@@ -50,8 +50,8 @@ public:
     // Takes `bytes` at a multiple of `align`, a power of two. Hides the inherited function, which does the
     // same through a virtual call. Zero bytes get an address of their own.
     [[nodiscard]] void* allocate(std::size_t bytes, std::size_t align = alignof(std::max_align_t)) {
-        // A test, mostly foretold, and not a rounding: each allocation waits for the pointer of the one before,
-        // and a rounding would be two more cycles of that.
+        // A test, mostly foretold, and not a rounding: each allocation waits for the pointer of the one
+        // before, and a rounding would be two more cycles of that.
         std::uintptr_t start = next_;
         if ((start & (align - 1)) != 0) start = (start | (align - 1)) + 1;
         const std::size_t taken = bytes + (bytes == 0);

@@ -27,7 +27,8 @@ public:
 
     // Needs: `align` a power of two. Zero bytes take one, so that every object has its own address.
     [[nodiscard]] void* allocate(std::size_t bytes, std::size_t align = default_align) {
-        // A test, mostly foretold, and not a rounding: each allocation waits for the pointer of the one before.
+        // A test, mostly foretold, and not a rounding: each allocation waits for the pointer of the one
+        // before.
         std::uintptr_t start = next_;
         if (!base::is_aligned(start, align)) start = (start | (align - 1)) + 1;
         const std::size_t taken = bytes + (bytes == 0);
