@@ -4,8 +4,8 @@
 // addresses counted up by hand: the limit. Hot stays in the second-level cache, streaming does not. The
 // memory is touched before, so that no page fault is measured. Prints ns an object, and the ratio.
 //
-// At 16 bytes an object the ratio says little: four cycles to carry the pointer from one allocation to the
-// next are then what is measured, and a loop that keeps it in a register has only one.
+// At 16 bytes an object most of what is measured is the pointer, carried from one allocation to the next
+// through memory; the loop of the limit keeps it in a register.
 //
 //   linear [--smoke] [--check]        --check: exit 1 when a ratio from 64 bytes up is over 1.2
 // SPDX-License-Identifier: MIT

@@ -50,7 +50,10 @@ public:
     // Takes `bytes` at a multiple of `align`, a power of two. Hides the inherited function, which does the
     // same through a virtual call. Zero bytes get an address of their own.
     [[nodiscard]] void* allocate(std::size_t bytes, std::size_t align = alignof(std::max_align_t)) {
-        const std::uintptr_t start = (next_ + align - 1) & ~(std::uintptr_t{align} - 1);
+        // A test, mostly foretold, and not a rounding: each allocation waits for the pointer of the one
+        // before, and a rounding would be two more cycles of that.
+        std::uintptr_t start = next_;
+        if ((start & (align - 1)) != 0) start = (start | (align - 1)) + 1;
         const std::size_t taken = bytes + (bytes == 0);
         if (start > end_ || taken > end_ - start || start < next_) [[unlikely]]
             return allocate_in_new_chunk(taken, align);
