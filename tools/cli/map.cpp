@@ -211,8 +211,8 @@ std::optional<int> read_target(const std::string& target, HeapModel& model) {
 std::optional<int> write_picture(const std::string& file, const HeapModel& model) {
     std::string picture;
     if (file.ends_with(".html")) picture = map::to_html(model);
-    else if (file.ends_with(".svg")) picture = map::to_svg(model);
-    else picture = map::to_png(model);
+    else if (file.ends_with(".svg")) picture = map::to_picture(model).svg();
+    else picture = map::to_picture(model).png();
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
     out.write(picture.data(), static_cast<std::streamsize>(picture.size()));
     out.close();
