@@ -81,14 +81,11 @@ std::vector<ProcessMemory::Image> ProcessMemory::images() const {
     return found;
 }
 
-std::uint64_t ProcessMemory::find_symbol(std::string_view name, std::string_view likely) const {
-    std::vector<Image> all = images();
-    std::stable_partition(all.begin(), all.end(), [&](const Image& image) {
-        return image.file.find(likely) != std::string::npos;
-    });
-    for (const Image& image : all)
-        if (const std::uint64_t address = symbol_in(image.base, name)) return address;
-    return 0;
+std::vector<std::uint64_t> ProcessMemory::find_symbols(std::string_view name) const {
+    std::vector<std::uint64_t> found;
+    for (const Image& image : images())
+        if (const std::uint64_t address = symbol_in(image.base, name)) found.push_back(address);
+    return found;
 }
 
 // Where the loader put the file's own tables; all 0 when it is no file with dynamic symbols.
