@@ -136,14 +136,6 @@ if(TARGET cairn-lib)
   cairn_gtest(library_tests library library_libraries ${library_test_sources})
 endif()
 
-# ---- the command's parts: traces, maps
-
-if(TARGET cairn_trace AND TARGET cairn_map)
-  file(GLOB tool_test_sources CONFIGURE_DEPENDS tests/tools/*_test.cpp)
-  set(tool_libraries cairn_trace cairn_map)
-  cairn_gtest(tool_tests tools tool_libraries ${tool_test_sources})
-endif()
-
 # ---- on the preloaded library
 
 cairn_programs(abi)
