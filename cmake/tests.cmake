@@ -104,6 +104,14 @@ foreach(source IN LISTS litmus_sources)
   set_tests_properties(litmus/${name} PROPERTIES TIMEOUT 120 LABELS litmus)
 endforeach()
 
+# ---- on the libraries of the command
+
+file(GLOB_RECURSE tool_sources CONFIGURE_DEPENDS tests/tools/*_test.cpp)
+if(TARGET cairn_replay)
+  set(tool_libraries cairn_replay cairn_draw cairn_trace cairn_core)
+  cairn_gtest(tool_tests tools tool_libraries ${tool_sources})
+endif()
+
 cairn_programs(stress)
 foreach(target IN LISTS stress_targets)
   if(TARGET cairn_wrapped_malloc)
@@ -148,6 +156,7 @@ if(TARGET cairn-malloc AND TARGET cairn)
   cairn_script(integration integration 240 tests/integration/run.py
     --lib ${preload} --cairn $<TARGET_FILE:cairn> --quick)
   cairn_script(cli cli 120 tests/cli/run_cli_test.py $<TARGET_FILE:cairn> ${CMAKE_BINARY_DIR}/lib)
+  cairn_script(replay cli 300 tests/cli/replay_test.py $<TARGET_FILE:cairn>)
   cairn_script(bench/smoke bench 120 bench/run.py --build ${CMAKE_BINARY_DIR} --smoke)
   if(TEST bench/smoke)
     set_tests_properties(bench/smoke PROPERTIES RUN_SERIAL TRUE)

@@ -108,7 +108,7 @@ private:
         head_.peak_live_objects = std::max(head_.peak_live_objects, slots_.live());
         if (live_bytes_ <= head_.peak_live_bytes) return;
         head_.peak_live_bytes = live_bytes_;
-        head_.peak_event = head_.events;
+        head_.peak_event = head_.events - 1;
     }
 
     void append(const PlannedEvent& event) {

@@ -73,7 +73,7 @@ About about(std::uint32_t pid) {
     if (name_end == std::string::npos || name_end + 2 >= line.size()) return {};
     About found{line[name_end + 2], {}};
     std::size_t at = name_end + 1;
-    for (int field = 2; field < 22 && at != std::string::npos; ++field) at = line.find(' ', at + 1);
+    for (int field = 3; field < 22 && at != std::string::npos; ++field) at = line.find(' ', at + 1);
     if (at != std::string::npos) found.start_time = line.substr(at, line.find(' ', at + 1) - at);
     return found;
 }
