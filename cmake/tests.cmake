@@ -108,7 +108,7 @@ endforeach()
 
 file(GLOB_RECURSE tool_sources CONFIGURE_DEPENDS tests/tools/*_test.cpp)
 if(TARGET cairn_replay)
-  set(tool_libraries cairn_replay cairn_draw cairn_trace cairn_core)
+  set(tool_libraries cairn_replay cairn_map cairn_draw cairn_trace cairn_core)
   cairn_gtest(tool_tests tools tool_libraries ${tool_sources})
 endif()
 
