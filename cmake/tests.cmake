@@ -156,6 +156,8 @@ if(TARGET cairn-malloc AND TARGET cairn)
   cairn_script(integration integration 240 tests/integration/run.py
     --lib ${preload} --cairn $<TARGET_FILE:cairn> --quick)
   cairn_script(cli cli 120 tests/cli/run_cli_test.py $<TARGET_FILE:cairn> ${CMAKE_BINARY_DIR}/lib)
+  cairn_script(cli/record cli 180 tests/cli/record_test.py $<TARGET_FILE:cairn>)
+  cairn_script(cli/map cli 180 tests/cli/map_test.py $<TARGET_FILE:cairn>)
   cairn_script(replay cli 300 tests/cli/replay_test.py $<TARGET_FILE:cairn>)
   cairn_script(bench/smoke bench 120 bench/run.py --build ${CMAKE_BINARY_DIR} --smoke)
   if(TEST bench/smoke)
