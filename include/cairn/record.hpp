@@ -75,14 +75,18 @@ constexpr std::uint64_t address_of(std::uint64_t place) { return place & ((std::
 
 struct Control {
     std::uint64_t magic;                      // [fixed]
-    std::uint32_t recorder;                   // [fixed] process id
     std::uint32_t wants_sites;                // [fixed]
     std::uint32_t rings;                      // [fixed] so many a process at most: the folder has room
     std::atomic<std::uint32_t> is_over;       // [atomic] 1: record no more
     std::atomic<std::uint32_t> bell;          // [atomic] changes when the recorder is needed; it waits here
     std::atomic<std::uint32_t> is_asleep;     // [atomic] 1: the recorder may be waiting, ring the bell
     std::atomic<std::uint32_t> arrivals;      // [atomic] process files complete so far
+    // [atomic] a robust pthread mutex that the recorder holds as long as it lives: the kernel itself marks
+    // its first word when the holder is gone, however that came
+    alignas(64) std::atomic<std::uint32_t> holder;
+    unsigned char rest_of_mutex[60];
 };
+inline constexpr std::uint32_t holder_died = 0x4000'0000;  // FUTEX_OWNER_DIED
 
 struct ProcessHead {
     std::atomic<std::uint64_t> magic;         // [atomic] written last

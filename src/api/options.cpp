@@ -3,6 +3,7 @@
 #include "api/options.hpp"
 
 #include <cstddef>
+#include <cstring>
 #include <string_view>
 
 #include "base/check.hpp"
@@ -61,6 +62,9 @@ bool read_layout(std::string_view value, Options& into) {
     return true;
 }
 
+// A copy: a program that writes its title over its environment (redis) would leave us no name.
+constinit char report_path[4096];  // [fixed] once read
+
 bool read_report(std::string_view value, Options& into) {
     const std::size_t colon = value.find(':');
     if (colon != std::string_view::npos && colon + 1 == value.size()) return false;
@@ -69,8 +73,12 @@ bool read_report(std::string_view value, Options& into) {
     else if (format == "json") into.report = ReportFormat::json;
     else if (format == "0" || format == "off") into.report = ReportFormat::none;
     else return false;
-    // The value is the end of the environment's own string, so what follows the colon is terminated too.
-    if (colon != std::string_view::npos) into.report_file = value.data() + colon + 1;
+    if (colon == std::string_view::npos) return true;
+    value.remove_prefix(colon + 1);
+    if (value.size() >= sizeof report_path) return false;
+    std::memcpy(report_path, value.data(), value.size());
+    report_path[value.size()] = 0;
+    into.report_file = report_path;
     return true;
 }
 

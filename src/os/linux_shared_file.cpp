@@ -1,4 +1,4 @@
-// Shared files on Linux: mmap, futexes that are not private, and signal 0 to ask who is alive.
+// Shared files on Linux: mmap, futexes that are not private, and signal 0 to ask whether a thread is alive.
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -48,8 +48,6 @@ void shared_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::
 }
 
 void shared_wake(std::atomic<std::uint32_t>& word) { raw::call(Call::futex, &word, FUTEX_WAKE, 0x7fffffff); }
-
-bool process_exists(std::uint32_t pid) { return raw::call(Call::kill, pid, 0) != no_such_process; }
 
 bool thread_exists(std::uint32_t thread) {
     return raw::call(Call::tgkill, process_id(), thread, 0) != no_such_process;

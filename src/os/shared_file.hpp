@@ -21,7 +21,6 @@ void shared_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::
 // Wakes all who sleep there.
 void shared_wake(std::atomic<std::uint32_t>& word);
 
-[[nodiscard]] bool process_exists(std::uint32_t pid);
 // Whether a thread of this process still runs.
 [[nodiscard]] bool thread_exists(std::uint32_t thread);
 

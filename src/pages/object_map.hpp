@@ -31,6 +31,7 @@
 #include <cstdint>
 
 #include "base/config.hpp"
+#include "base/heap_fields.hpp"
 #include "os/memory.hpp"
 
 namespace cairn::pages {
@@ -148,6 +149,7 @@ public:
     }
 
 private:
+    friend struct base::HeapFields;
     [[nodiscard]] bool open_window(std::uintptr_t base);
     [[nodiscard]] bool try_window(std::uintptr_t base, std::uintptr_t bytes);
     [[nodiscard]] bool describe(std::uintptr_t arena);

@@ -197,8 +197,8 @@ std::optional<int> read_target(const std::string& target, HeapModel& model) {
     const auto [end, trouble] = std::from_chars(target.data(), target.data() + target.size(), pid);
     const bool is_number = trouble == std::errc{} && end == target.data() + target.size() && pid != 0;
     if (is_number) {
-        map::HeapReader reader(pid, model);
-        if (!reader.read()) return fail(exit_cairn, "map: " + reader.error());
+        const std::string why_not = map::read_process(pid, model);
+        if (!why_not.empty()) return fail(exit_cairn, "map: " + why_not);
         return std::nullopt;
     }
     std::string error;
@@ -211,8 +211,8 @@ std::optional<int> read_target(const std::string& target, HeapModel& model) {
 std::optional<int> write_picture(const std::string& file, const HeapModel& model) {
     std::string picture;
     if (file.ends_with(".html")) picture = map::to_html(model);
-    else if (file.ends_with(".svg")) picture = map::to_svg(model);
-    else picture = map::to_png(model);
+    else if (file.ends_with(".svg")) picture = map::to_picture(model).svg();
+    else picture = map::to_picture(model).png();
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
     out.write(picture.data(), static_cast<std::streamsize>(picture.size()));
     out.close();

@@ -34,7 +34,8 @@ constexpr const char* needed_rows[] = {
     "cache.pages.free", "cache.pages.returned", "central.stride", "central.depot", "central.depot_count",
     "ended.stride", "ended.requested_bytes", "ended.requests", "layout", "sparse.first", "linear.base",
     "linear.end", "linear.spans", "linear.in_use", "regions.first", "caches.first", "centrals", "ended",
-    "metadata_bytes"};
+    "metadata_bytes", "objects.pair_bytes", "objects.allocated", "objects.pair_shift",
+    "objects.granule_shift", "objects.window", "objects.pairs"};
 
 template <class Value>
 Value load(const unsigned char* from) {
@@ -60,12 +61,9 @@ bool HeapReader::ended() {
 }
 
 bool HeapReader::read_table() {
-    if (error_ = memory_.trouble(); !error_.empty()) return false;
     const std::string name = "process " + std::to_string(memory_.pid());
-    const std::uint64_t address = memory_.find_symbol("cairn_heap_table", "libcairn");
     struct cairn_heap_table table {};
-    if (address == 0) return fail(name + " does not run on Cairn: start it with 'cairn run'");
-    if (!memory_.read(address, table) || table.magic != CAIRN_HEAP_TABLE_MAGIC)
+    if (!memory_.read(table_, table) || table.magic != CAIRN_HEAP_TABLE_MAGIC)
         return fail(name + " runs on another build of Cairn, without a table this command knows");
     if (table.version != CAIRN_HEAP_TABLE_VERSION || table.field_bytes != sizeof(cairn_heap_field) ||
         table.count > row_limit)
@@ -97,7 +95,9 @@ bool HeapReader::has_all_rows() {
     if (!is_sane("page_bytes", 4096, 1u << 20) || !is_sane("arena_bytes", 1u << 20, 1u << 30) ||
         !is_sane("class_count", 1, 256) || !is_sane("span.bytes", 32, 4096) ||
         !is_sane("cache.bytes", 64, 1u << 20) || !is_sane("chunk_pages", 512, 512) ||
-        !is_sane("chunk.stride", 128, 4096) || !is_sane("region.chunk_count", 1, 1u << 16))
+        !is_sane("chunk.stride", 128, 4096) || !is_sane("objects.pair_bytes", 16, 64) ||
+        !is_sane("objects.pair_shift", 10, 10) || !is_sane("objects.granule_shift", 4, 4) ||
+        !is_sane("objects.allocated", 0, 8) || !is_sane("region.chunk_count", 1, 1u << 16))
         return fail(name + "its table makes no sense");
     return true;
 }
@@ -274,6 +274,33 @@ void HeapReader::read_spans() {
     model_.torn_spans = candidates_.size();
 }
 
+// Collected slots: a bit a granule, those of the slots' first bytes count; see pages/object_map.hpp.
+void HeapReader::read_collected_bits() {
+    std::uint64_t window = 0, pairs = 0;
+    if (!memory_.read(row("objects.window"), window) || !memory_.read(row("objects.pairs"), pairs)) return;
+    const std::uint64_t stride = row("objects.pair_bytes");
+    const std::uint64_t pair_shift = row("objects.pair_shift");
+    const std::uint64_t granule_shift = row("objects.granule_shift");
+    std::vector<unsigned char> bytes;
+    for (Span& span : model_.spans) {
+        if (span.kind == explicit_kind || span.kind == manual_kind || span.size_class == 0 || pairs == 0 ||
+            span.slot_bytes < std::uint64_t{1} << granule_shift)
+            continue;
+        bytes.resize((span.pages * model_.page_bytes >> pair_shift) * stride);
+        const std::uint64_t from = pairs + ((span.base - window) >> pair_shift) * stride;
+        if (!memory_.read(from, bytes.data(), bytes.size())) continue;
+        span.first_word = model_.out.size();
+        model_.out.resize(model_.out.size() + HeapModel::words(span));
+        for (unsigned slot = 0; slot < span.slots; ++slot) {
+            const std::uint64_t at = slot * span.slot_bytes;
+            const unsigned char* pair = bytes.data() + (at >> pair_shift) * stride;
+            const auto word = load<std::uint64_t>(pair + row("objects.allocated"));
+            const std::uint64_t bit = word >> (at >> granule_shift & 63) & 1;
+            model_.out[span.first_word + slot / 64] |= bit << slot % 64;
+        }
+    }
+}
+
 void HeapReader::read_bits() {
     std::vector<ProcessMemory::Piece> pieces;
     for (std::size_t i = 0; i < bits_.size(); ++i) {
@@ -282,6 +309,7 @@ void HeapReader::read_bits() {
         pieces.push_back({bits_[i], &model_.out[span.first_word], HeapModel::words(span) * 8});
     }
     memory_.gather(pieces);
+    read_collected_bits();
     model_.cached.assign(model_.out.size(), 0);
     // candidates came arena by arena, those that needed another look at the end
     std::sort(model_.spans.begin(), model_.spans.end(),
@@ -410,6 +438,29 @@ bool HeapReader::read() {
     read_ended();
     count_slots();
     return true;
+}
+
+std::string read_process(std::uint32_t pid, HeapModel& model) {
+    const ProcessMemory memory(pid);
+    if (std::string trouble = memory.trouble(); !trouble.empty()) return trouble;
+    const std::vector<std::uint64_t> tables = memory.find_symbols("cairn_heap_table");
+    std::string error = "process " + std::to_string(pid) + " does not run on Cairn; 'cairn run' starts one";
+    std::uint64_t most = 0;
+    bool has_any = false;
+    for (const std::uint64_t table : tables) {
+        HeapModel one;
+        HeapReader reader(memory, table, one);
+        if (!reader.read()) {
+            error = reader.error();
+            continue;
+        }
+        const std::uint64_t bytes = one.totals().span_bytes;
+        if (has_any && bytes <= most) continue;
+        has_any = true;
+        most = bytes;
+        model = std::move(one);
+    }
+    return has_any ? std::string{} : error;
 }
 
 }  // namespace cairn::map

@@ -17,7 +17,9 @@ namespace cairn::map {
 
 class HeapReader {
 public:
-    HeapReader(std::uint32_t pid, HeapModel& model) : memory_(pid), model_(model) {}
+    // `table` is the address of the library's cairn_heap_table in the process.
+    HeapReader(const ProcessMemory& memory, std::uint64_t table, HeapModel& model)
+        : memory_(memory), table_(table), model_(model) {}
 
     // False: error() says why, in one line.
     [[nodiscard]] bool read();
@@ -42,6 +44,7 @@ private:
     void read_spans();
     [[nodiscard]] bool take_span(const Candidate& from, const unsigned char* record);
     void read_bits();
+    void read_collected_bits();
     void read_caches();
     void read_cache(const std::vector<unsigned char>& cache);
     void read_depots();
@@ -55,12 +58,17 @@ private:
     template <class Value>
     [[nodiscard]] Value field(const unsigned char* record, const char* name) const;
 
-    ProcessMemory memory_;
+    const ProcessMemory& memory_;
+    std::uint64_t table_;
     HeapModel& model_;
     std::string error_;
     std::unordered_map<std::string, std::uint64_t> rows_;
     std::vector<Candidate> candidates_;
     std::vector<std::uint64_t> bits_;  // of each span: where its bits are; 0: they were in its record
 };
+
+// Reads the heap of a process; the larger one where it has two: collected objects, and a preloaded malloc.
+// Empty: done; else why not, in one line.
+[[nodiscard]] std::string read_process(std::uint32_t pid, HeapModel& model);
 
 }  // namespace cairn::map

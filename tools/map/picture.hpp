@@ -6,28 +6,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <string>
-#include <vector>
 
+#include "draw/picture.hpp"
 #include "map/heap_model.hpp"
 
 namespace cairn::map {
 
-struct Colour {
-    std::uint8_t red = 0, green = 0, blue = 0;
-    bool operator==(const Colour&) const = default;
-};
-
-[[nodiscard]] Colour colour_of(PageState state);
+[[nodiscard]] draw::Color color_of(PageState state);
 // `share`: of the slots, with the program; 0 to 1.
-[[nodiscard]] Colour colour_of(const Span& span, double share);
+[[nodiscard]] draw::Color color_of(const Span& span, double share);
 [[nodiscard]] double share_of(const Span& span);
 
-[[nodiscard]] std::string to_png(const HeapModel& model);
-[[nodiscard]] std::string to_svg(const HeapModel& model);
+[[nodiscard]] draw::Picture to_picture(const HeapModel& model);
 [[nodiscard]] std::string to_html(const HeapModel& model);
-
-inline constexpr std::size_t cells_a_line = 512;
 
 }  // namespace cairn::map

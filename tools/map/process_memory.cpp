@@ -58,13 +58,16 @@ void ProcessMemory::gather(std::span<Piece> pieces) const {
 std::string ProcessMemory::trouble() const {
     const std::string name = "process " + std::to_string(pid_);
     if (kill(static_cast<pid_t>(pid_), 0) != 0 && errno == ESRCH) return "there is no " + name;
+    const std::string forbidden =
+        name + " may not be read: it is another user's, or kernel.yama.ptrace_scope forbids it";
+    std::ifstream maps("/proc/" + std::to_string(pid_) + "/maps");
+    if (!maps || (maps.peek() == EOF && maps.bad())) return forbidden;
     char byte = 0;
     for (const Image& image : images()) {
         if (read(image.base, byte)) return {};
-        if (errno == EPERM)
-            return name + " may not be read: it is another user's, or kernel.yama.ptrace_scope forbids it";
+        if (errno == EPERM) return forbidden;
     }
-    return name + " may not be read, or has ended: /proc shows no memory of it";
+    return name + " has ended, or is a part of the kernel: it has no memory of its own";
 }
 
 std::vector<ProcessMemory::Image> ProcessMemory::images() const {
@@ -81,14 +84,11 @@ std::vector<ProcessMemory::Image> ProcessMemory::images() const {
     return found;
 }
 
-std::uint64_t ProcessMemory::find_symbol(std::string_view name, std::string_view likely) const {
-    std::vector<Image> all = images();
-    std::stable_partition(all.begin(), all.end(), [&](const Image& image) {
-        return image.file.find(likely) != std::string::npos;
-    });
-    for (const Image& image : all)
-        if (const std::uint64_t address = symbol_in(image.base, name)) return address;
-    return 0;
+std::vector<std::uint64_t> ProcessMemory::find_symbols(std::string_view name) const {
+    std::vector<std::uint64_t> found;
+    for (const Image& image : images())
+        if (const std::uint64_t address = symbol_in(image.base, name)) found.push_back(address);
+    return found;
 }
 
 // Where the loader put the file's own tables; all 0 when it is no file with dynamic symbols.

@@ -33,8 +33,8 @@ public:
 
     // Why nothing can be read, in words; empty when something can.
     [[nodiscard]] std::string trouble() const;
-    // Address of an exported object in any loaded file, those named `likely` first; 0: none has it.
-    [[nodiscard]] std::uint64_t find_symbol(std::string_view name, std::string_view likely) const;
+    // Addresses of an exported object, in every loaded file that has one.
+    [[nodiscard]] std::vector<std::uint64_t> find_symbols(std::string_view name) const;
     [[nodiscard]] std::string command() const;
     [[nodiscard]] std::uint32_t pid() const { return pid_; }
 

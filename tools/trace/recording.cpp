@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -12,9 +13,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace cairn::trace {
 
@@ -36,6 +39,21 @@ std::uint64_t room_in(const std::string& folder) {
     return statvfs(folder.c_str(), &about) == 0 ? std::uint64_t{about.f_bavail} * about.f_frsize : 0;
 }
 
+// A recorder that was killed could not remove its folder; the kernel has marked it as dead in there.
+void remove_stale(const std::string& place) {
+    std::error_code failure;
+    std::vector<fs::path> stale;
+    for (const fs::directory_entry& entry : fs::directory_iterator(place, failure)) {
+        if (!entry.path().filename().string().starts_with("cairn-record-")) continue;
+        std::ifstream in(entry.path() / "control", std::ios::binary);
+        std::uint32_t holder = 0;
+        in.seekg(offsetof(record::Control, holder));
+        if (in.read(reinterpret_cast<char*>(&holder), sizeof holder) && (holder & record::holder_died) != 0)
+            stale.push_back(entry.path());
+    }
+    for (const fs::path& folder : stale) fs::remove_all(folder, failure);
+}
+
 }  // namespace
 
 Recording::~Recording() {
@@ -54,6 +72,7 @@ void Recording::remove_folder() {
 bool Recording::make_folder() {
     const char* temporary = std::getenv("TMPDIR");
     for (const std::string place : {"/dev/shm", temporary != nullptr ? temporary : "/tmp", "/tmp"}) {
+        remove_stale(place);
         if (room_in(place) < least_room) continue;
         std::string path = place + "/cairn-record-XXXXXX";
         if (mkdtemp(path.data()) == nullptr) continue;
@@ -86,7 +105,6 @@ bool Recording::prepare(const std::string& file, bool with_sites) {
     }
     control_ = static_cast<record::Control*>(start);
     control_->wants_sites = with_sites;
-    control_->recorder = static_cast<std::uint32_t>(getpid());
     const std::uint64_t rings = room_in(folder_) / 2 / record::ring_bytes;
     control_->rings = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rings, 1, record::ring_limit));
     control_->magic = record::control_magic;
@@ -160,7 +178,20 @@ bool Recording::round() {
     return any;
 }
 
+// Takes the mutex that tells the recorded whether we live; never given back, see cairn/record.hpp.
+void Recording::show_life() {
+    static_assert(sizeof(pthread_mutex_t) <= sizeof control_->holder + sizeof control_->rest_of_mutex);
+    auto* const mutex = reinterpret_cast<pthread_mutex_t*>(&control_->holder);
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_setpshared(&kind, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(mutex, &kind);
+    pthread_mutex_lock(mutex);
+}
+
 void Recording::work() {
+    show_life();
     // acquire: pairs with stop()
     while (!is_over_.load(std::memory_order_acquire)) {
         // seq_cst: they ring, then ask whether we sleep; we say so, then the kernel compares the bell

@@ -48,6 +48,7 @@ public:
 
 private:
     void work();
+    void show_life();
     bool round();
     void welcome();
     void bury();
