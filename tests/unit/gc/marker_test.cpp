@@ -87,8 +87,8 @@ TEST_F(MarkerTest, WordsThatAreNoObjectMarkNothing) {
         const bool is_large = at - word_of(large) < base::align_up(std::size_t{100'000}, std::size_t{8192});
         if (!is_small && !is_large) marker.push(at);
     }
-    constexpr std::uintptr_t wild[] = {0, 1, 0xdead'beef'dead'beef, ~std::uintptr_t{0}, std::uintptr_t{1} << 47,
-                                       std::uintptr_t{1} << 63};
+    constexpr std::uintptr_t wild[] = {
+        0, 1, 0xdead'beef'dead'beef, ~std::uintptr_t{0}, std::uintptr_t{1} << 47, std::uintptr_t{1} << 63};
     for (const std::uintptr_t word : wild) marker.push(word);
     finish(marker);
     EXPECT_EQ(marker.count.marked_objects, 0u);
@@ -179,7 +179,8 @@ TEST_F(PointerMaps, AreFollowedExactly) {
         std::vector<bool> expected(words);
         for (std::size_t i = 0; i < words; ++i)
             expected[i] = (is_tiled || i < period) && (bits[i % period / 64] >> (i % period % 64) & 1) != 0;
-        SCOPED_TRACE(testing::Message() << bytes << " bytes, period " << period << (is_tiled ? " tiled" : ""));
+        SCOPED_TRACE(testing::Message()
+                     << bytes << " bytes, period " << period << (is_tiled ? " tiled" : ""));
         check(intern(c, bits, period, is_tiled), words, c == 0, expected);
         if (HasFatalFailure()) return;
     }
