@@ -100,13 +100,14 @@ bool read_misuse(std::string_view value, Options& into) {
 bool read_trace(std::string_view value, Options& into) {
     if (value == "off") return true;
     Options read = into;
-    while (!value.empty()) {
+    for (;;) {
         const std::size_t comma = value.find(',');
         const std::string_view word = head_of(value, comma);
         if (word == "scav") read.trace_scavenger = true;
         else if (word == "gc") read.trace_gc = true;
         else return false;
-        value.remove_prefix(word.size() + (comma != std::string_view::npos));
+        if (comma == std::string_view::npos) break;
+        value.remove_prefix(comma + 1);
     }
     into = read;
     return true;

@@ -454,6 +454,15 @@ bool map(void* start, std::size_t bytes, Stat& stat) {
     return true;
 }
 
+bool map_sparse(void* start, std::size_t bytes, Stat& stat) {
+    if (!map(start, bytes, stat)) return false;
+    Hold hold;
+    const auto address = reinterpret_cast<std::uintptr_t>(start);
+    fake::protect(address, address + bytes, PROT_READ | PROT_WRITE);
+    fake::note(start, bytes, Mark::ready);
+    return true;
+}
+
 void used(void* start, std::size_t bytes, std::size_t prepared_bytes) {
     Hold hold;
     (void)fake::begin(Move::used);

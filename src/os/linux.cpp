@@ -155,6 +155,12 @@ bool map(void* start, std::size_t bytes, Stat& stat) {
     return true;
 }
 
+bool map_sparse(void* start, std::size_t bytes, Stat& stat) {
+    if (!map(start, bytes, stat)) return false;
+    refuse_huge_pages(start, bytes);  // one touched entry must cost one OS page
+    return true;
+}
+
 void used(void* start, std::size_t bytes, std::size_t prepared_bytes) {
     (void)start;
     CAIRN_ASSERT(prepared_bytes <= bytes);

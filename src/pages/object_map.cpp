@@ -39,11 +39,10 @@ bool ObjectMap::try_window(std::uintptr_t base, std::uintptr_t bytes) {
     void* tables = os::reserve(nullptr, entry_bytes + pair_bytes);
     if (tables == nullptr) return false;
     // All entries can be read at once: a stray word between two arenas asks for one that was never written.
-    if (!os::map(tables, entry_bytes, reserved_)) {
+    if (!os::map_sparse(tables, entry_bytes, reserved_)) {
         os::release(tables, entry_bytes + pair_bytes);
         return false;
     }
-    os::refuse_huge_pages(tables, entry_bytes);  // one touched entry must cost one OS page
     entries_ = static_cast<std::atomic<std::uint16_t>*>(tables);
     described_ = reinterpret_cast<std::atomic<std::uint8_t>*>(static_cast<char*>(tables) +
                                                               entry_table_bytes(bytes));
