@@ -52,7 +52,7 @@ void free(void* start, std::size_t bytes, Stat& stat);
 void release(void* start, std::size_t bytes);
 // reserved → prepared; `stat` grows. False when the OS refuses (ENOMEM): the range stays reserved.
 [[nodiscard]] bool map(void* start, std::size_t bytes, Stat& stat);
-// reserved → ready, for a table of which little is ever touched: zeroes everywhere, memory where it is written.
+// reserved → ready, for a table of which little is ever touched: zeroes everywhere, memory where written.
 // `stat` grows, mapped_ready() does not: the owner tells what it touches. False when the OS refuses.
 [[nodiscard]] bool map_sparse(void* start, std::size_t bytes, Stat& stat);
 // prepared or ready → ready. `prepared_bytes` is exactly how much of it was prepared.
