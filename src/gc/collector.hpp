@@ -71,6 +71,7 @@ struct CycleReport {
     std::uint64_t stack_bytes = 0, root_bytes = 0, dirty_pages = 0;
     std::uint64_t marked_objects = 0, scanned_bytes = 0;
     unsigned threads = 0;
+    unsigned overflows = 0;                 // times that all was scanned again for want of memory
 };
 
 struct CollectorStats {
@@ -192,11 +193,14 @@ private:
     [[nodiscard]] bool begin_marking(Mutator* self);
     void scan_threads(Marker& marker);
     void scan_roots(Marker& marker, Reading reading);
+    void scan_changed_roots(Marker& marker, Reading reading);
+    [[nodiscard]] static Greyer verbs_of(Marker& marker);
     void mark_concurrently(Marker& marker);
     void mark_until_dry(Marker& marker);
-    std::uint64_t rescan_written(Marker& marker);
-    void rescan_all_roots(Marker& marker);
+    void rescan_roots(Marker& marker);
     [[nodiscard]] bool try_finish(Marker& marker);
+    [[nodiscard]] bool finish_barriered(Marker& marker);
+    void wait_for_work();
     [[nodiscard]] bool drain_stopped(Marker& marker, std::uint64_t deadline_ns);
     void rescan_overflow(Marker& marker);
     void finish_stopped(Marker& marker);
@@ -208,6 +212,23 @@ private:
     void limit(CpuLimiter::Phase phase);
     void finish_sweep();
     void trace_cycle() const;
+
+    // tracking.cpp
+    [[nodiscard]] Mode choose_tracking(Mode mode);
+    [[nodiscard]] bool is_quickly_marked();
+    void learn_speed(std::uint64_t stop_ns, std::uint64_t objects);
+    [[nodiscard]] Mode drain_quickly(Marker& marker);
+    [[nodiscard]] bool begin_tracking();
+    void end_tracking();
+    [[nodiscard]] os::DirtyTracker* roots_tracker() {
+        return is_watching_roots_ ? &watch_.tracker() : nullptr;
+    }
+    template <class GoesOn>
+    [[nodiscard]] bool rescan_written(Marker& marker, GoesOn goes_on);
+    void clean_ahead(Marker& marker);
+    [[nodiscard]] bool finish_written(Marker& marker);
+    void rest_between_slices(std::uint64_t resumed_ns);
+
     [[nodiscard]] HeapSnapshot snapshot();
     void commit_pace(bool is_sweep_done);
 
@@ -239,7 +260,10 @@ private:
     WorkerPlan plan_;                                       // [owner] likewise
     std::uint64_t limited_assist_ns_ = 0;                   // [owner] of assist_ns_, what the limiter knows
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
-    bool is_watching_ = false;                              // [owner] likewise
+    bool is_watching_ = false;                              // [owner] likewise; conservative spans
+    bool is_watching_roots_ = false;                        // [owner] likewise
+    bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
+    double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     // [atomic] grows with each stop; throttled threads wait
     std::atomic<std::uint32_t> phases_{0};

@@ -7,6 +7,9 @@
 // Spans are found through the page entries of the object map. Runs with small gaps between them are one
 // question to the kernel: a question costs as much as several pages.
 //
+// A look at all of it may be cut into slices: collect_some() goes on where the last one ended, around and
+// around. When one call has come all the way round, nothing that was written before it is unknown.
+//
 // Floor: gc. Everything is [owner] who runs the cycle.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -21,19 +24,24 @@ namespace cairn::gc {
 
 class ConservativeWatch {
 public:
+    // The most that is asked about between two questions to the caller of collect_some().
+    static constexpr std::size_t slice_bytes = std::size_t{8} << 20;
+
     constexpr ConservativeWatch() = default;
 
     // There is a conservative span. Cost: 2 bytes to read a page of heap.
     [[nodiscard]] static bool is_needed(const pages::ObjectMap& objects);
     // Arms all there are. False: the kernel does not help, and reason() says why; then nothing is armed.
     [[nodiscard]] bool begin(const pages::ObjectMap& objects);
-    // Calls visit(low, high) for what was written; `is_rearmed`: and watches on. Returns: OS pages reported.
-    template <class Visit>
-    std::uint64_t collect(const pages::ObjectMap& objects, bool is_rearmed, Visit visit);
+    // Calls visit(low, high) for what was written since it was armed, and watches on; after each slice
+    // goes_on(): false ends the call. Returns: OS pages reported. `is_all`: it came all the way round.
+    template <class Visit, class GoesOn>
+    std::uint64_t collect_some(const pages::ObjectMap& objects, Visit visit, GoesOn goes_on, bool& is_all);
     // Stores are free again.
     void end(const pages::ObjectMap& objects);
 
     [[nodiscard]] const char* reason() const { return tracker_.unavailable_reason(); }
+    [[nodiscard]] os::DirtyTracker& tracker() { return tracker_; }
     void after_fork_child() { tracker_.after_fork_child(); }
 
 private:
@@ -43,46 +51,76 @@ private:
         constexpr unsigned first = heap::shape_of_class(0, heap::ObjectKind::conservative);
         return entry != 0 && pages::object_entry_shape(entry) - first < heap::size_class_count;
     }
-    // Calls visit(base, bytes) for runs of conservative pages, in order.
+    // Calls visit(base, bytes) for runs of conservative pages in [low, high), in order; false ends it.
     template <class Visit>
-    static void for_each_run(const pages::ObjectMap& objects, Visit visit);
+    static bool for_each_run(const pages::ObjectMap& objects, std::uintptr_t low, std::uintptr_t high,
+                             Visit visit);
+    template <class Visit>
+    static void for_all_runs(const pages::ObjectMap& objects, Visit visit);
 
     os::DirtyTracker tracker_;
+    std::uintptr_t cursor_ = 0;  // where the next slice begins
 };
 
+// Whole arenas are walked, and cut to [low, high).
 template <class Visit>
-void ConservativeWatch::for_each_run(const pages::ObjectMap& objects, Visit visit) {
+bool ConservativeWatch::for_each_run(const pages::ObjectMap& objects, std::uintptr_t low,
+                                     std::uintptr_t high, Visit visit) {
     constexpr std::uintptr_t arena = std::uintptr_t{1} << 26;
-    const pages::ObjectMap::Bounds bounds = objects.bounds();
     std::uintptr_t from = 0;
     std::uintptr_t to = 0;
-    for (std::uintptr_t low = bounds.low; low < bounds.low + bounds.extent; low += arena) {
-        if (!objects.is_prepared(low, arena)) continue;
-        for (std::uintptr_t page = low; page < low + arena; page += base::page_bytes) {
+    for (std::uintptr_t start = low & ~(arena - 1); start < high; start += arena) {
+        if (!objects.is_prepared(start, arena)) continue;
+        const std::uintptr_t end = start + arena < high ? start + arena : high;
+        for (std::uintptr_t page = start < low ? low : start; page < end; page += base::page_bytes) {
             if (!is_conservative(objects.entry(page))) continue;
             if (from != 0 && page - to <= gap_pages * base::page_bytes) {
                 to = page + base::page_bytes;
                 continue;
             }
-            if (from != 0) visit(from, to - from);
+            if (from != 0 && !visit(from, to - from)) return false;
             from = page;
             to = page + base::page_bytes;
         }
     }
-    if (from != 0) visit(from, to - from);
+    return from == 0 || visit(from, to - from);
 }
 
 template <class Visit>
-std::uint64_t ConservativeWatch::collect(const pages::ObjectMap& objects, bool is_rearmed, Visit visit) {
+void ConservativeWatch::for_all_runs(const pages::ObjectMap& objects, Visit visit) {
+    const pages::ObjectMap::Bounds bounds = objects.bounds();
+    (void)for_each_run(objects, bounds.low, bounds.low + bounds.extent,
+                       [&](std::uintptr_t base, std::size_t bytes) {
+                           visit(base, bytes);
+                           return true;
+                       });
+}
+
+template <class Visit, class GoesOn>
+std::uint64_t ConservativeWatch::collect_some(const pages::ObjectMap& objects, Visit visit, GoesOn goes_on,
+                                              bool& is_all) {
     std::uint64_t bytes = 0;
-    for_each_run(objects, [&](std::uintptr_t base, std::size_t length) {
+    const auto collect_run = [&](std::uintptr_t base, std::size_t length) {
         // A run may hold spans made since begin(), and one that nobody watches makes the whole run written.
         (void)tracker_.watch(base, length);
-        tracker_.collect(base, length, is_rearmed, [&](std::uintptr_t low, std::uintptr_t high) {
-            bytes += high - low;
-            visit(low, high);
-        });
-    });
+        for (std::uintptr_t at = base; at < base + length;) {
+            const std::size_t left = base + length - at;
+            const std::size_t now = left < slice_bytes ? left : slice_bytes;
+            tracker_.collect(at, now, true, [&](std::uintptr_t low, std::uintptr_t high) {
+                bytes += high - low;
+                visit(low, high);
+            });
+            at += now;
+            cursor_ = at;
+            if (!goes_on()) return false;
+        }
+        return true;
+    };
+    const pages::ObjectMap::Bounds bounds = objects.bounds();
+    const std::uintptr_t end = bounds.low + bounds.extent;
+    const std::uintptr_t start = cursor_ < bounds.low || cursor_ > end ? bounds.low : cursor_;
+    is_all = for_each_run(objects, start, end, collect_run) &&
+             for_each_run(objects, bounds.low, start, collect_run);
     return bytes / 4096;
 }
 

@@ -65,11 +65,13 @@ void Crew::work(std::uint32_t session) {
     const std::uint64_t start_ns = os::thread_cpu_ns();
     // seq_cst, here and below: see close()
     while (session_.load(std::memory_order_seq_cst) == session) {
+        space_->pool->begin_hunger();
         for (unsigned looks = 0; space_->pool->is_dry(); ++looks) {
             if (session_.load(std::memory_order_relaxed) != session) break;  // relaxed: looked at again above
             if (looks < patient_looks) base::cpu_pause();
             else os::yield_cpu();
         }
+        space_->pool->end_hunger();
         busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: as above
         // seq_cst: as above
         if (session_.load(std::memory_order_seq_cst) == session) {

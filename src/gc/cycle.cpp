@@ -15,11 +15,9 @@ constexpr std::uint64_t chunk_bytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t stopped_chunk_bytes = std::uint64_t{16} << 10;
 // How long stop 2 may mark before it is given up, and how often that may happen in a cycle.
 constexpr std::uint64_t stop_budget_ns = 150'000;
-constexpr std::uint64_t conservative_stop_budget_ns = 1'000'000;
 constexpr unsigned most_rounds = 8;
-// Rounds of scanning written pages beside the program: while they find more than this, and at most so often.
-constexpr std::uint64_t few_dirty_pages = 256;
-constexpr unsigned most_precleanings = 4;
+// Looks for work of the helpers' before the clock is looked at.
+constexpr unsigned most_looks = 1000;
 
 constexpr std::uint64_t throttle_slack_bytes = std::uint64_t{1} << 20;
 
@@ -92,7 +90,7 @@ bool Collector::begin_marking(Mutator* self) {
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
-    const bool is_watched = now_.is_stw || is_watching_;
+    const bool is_watched = now_.is_stw || is_quick_ || is_watching_;
     if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || !roots_.is_current()) {
         world_.resume_all();
         return false;
@@ -130,6 +128,7 @@ bool Collector::begin_marking(Mutator* self) {
     limit(CpuLimiter::Phase::mark);
     finalizer_.begin_mark();
     roots_.prepare_jobs();
+    roots_.cells().begin_epoch();
     world_.fibers().begin_cycle();
     return true;
 }
@@ -141,13 +140,19 @@ void Collector::scan_roots(Marker& marker, Reading reading) {
         static_cast<Marker*>(context)->push_roots(low, high);
     };
     for (std::size_t job = 0; job < roots_.job_count(); ++job)
-        roots_.visit_job(job, reading, nullptr, visit, &marker);
+        roots_.visit_job(job, reading, roots_tracker(), visit, &marker);
     now_.root_bytes = roots_.total_bytes();
 }
 
-namespace {
+void Collector::scan_changed_roots(Marker& marker, Reading reading) {
+    const auto visit = [](void* context, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(context)->push_roots(low, high);
+    };
+    for (std::size_t job = 0; job < roots_.job_count(); ++job)
+        roots_.visit_changed(job, reading, roots_tracker(), true, visit, &marker);
+}
 
-Greyer verbs_of(Marker& marker) {
+Greyer Collector::verbs_of(Marker& marker) {
     Greyer verbs;
     verbs.context = &marker;
     verbs.grey = [](void* context, std::uintptr_t word) { static_cast<Marker*>(context)->push(word); };
@@ -156,8 +161,6 @@ Greyer verbs_of(Marker& marker) {
     };
     return verbs;
 }
-
-}  // namespace
 
 void Collector::add_counts(const MarkCount& count) {
     marked_bytes_.add(count.marked_bytes);
@@ -199,27 +202,18 @@ void Collector::mark_concurrently(Marker& marker) {
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
     mark_until_dry(marker);
-    if (!is_watching_) return;
-    for (unsigned round = 0; round < most_precleanings; ++round) {
-        const std::uint64_t pages = rescan_written(marker);
-        mark_until_dry(marker);
-        if (pages <= few_dirty_pages) return;
-    }
-}
-
-std::uint64_t Collector::rescan_written(Marker& marker) {
-    marker.refresh();
-    const Greyer verbs = verbs_of(marker);
-    const std::uint64_t pages =
-        watch_.collect(*space_.objects, true, [&](std::uintptr_t low, std::uintptr_t high) {
-            marker.rescan(low, high);
-            finalizer_.mark_dirty(low, high, verbs);
-        });
-    now_.dirty_pages += pages;
-    return pages;
+    if (is_watching_) clean_ahead(marker);
 }
 
 // ---- stop 2
+
+// The helpers have all there is: until one of them gives some away.
+void Collector::wait_for_work() {
+    pool_.begin_hunger();
+    for (unsigned looks = 0; looks < most_looks && pool_.is_dry() && !crew_.is_idle(); ++looks)
+        base::cpu_pause();
+    pool_.end_hunger();
+}
 
 // Marks until nothing is left; false: the deadline came first.
 bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
@@ -234,13 +228,21 @@ bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
             }
         }
         if (os::monotonic_ns() > deadline_ns) return false;
+        if (is_dry) wait_for_work();
     }
 }
 
-// Words were dropped for want of memory: every marked object is scanned again until none is dropped.
+// Words were dropped for want of memory: all roots and every marked object are scanned again, until nothing
+// is dropped.
 void Collector::rescan_overflow(Marker& marker) {
     while (pool_.has_overflowed()) {
         pool_.clear_overflow();
+        ++now_.overflows;
+        scan_threads(marker);
+        scan_roots(marker, Reading::while_stopped);
+        finalizer_.mark_all(verbs_of(marker));
+        finalizer_.ephemerons().begin_mark();
+        (void)drain_stopped(marker, UINT64_MAX);
         heap_->spans().addresses().for_each_span_start([&](std::uintptr_t, const heap::Span* span) {
             if (span == nullptr || !heap::may_hold_pointers(span->kind)) return;
             marker.rescan(span->base, span->end());
@@ -249,15 +251,20 @@ void Collector::rescan_overflow(Marker& marker) {
     }
 }
 
-// Everything that may have changed since it was scanned. Needs: the world stopped.
-void Collector::rescan_all_roots(Marker& marker) {
+// All roots that may have changed since they were scanned. Needs: the world stopped.
+void Collector::rescan_roots(Marker& marker) {
     marker.refresh();
     world_.for_each([&](ThreadRecord& thread) { hand_over(Mutator::of(thread).barrier); });
     flush_shared_grey();
     scan_threads(marker);
     roots_.prepare_jobs();
-    scan_roots(marker, Reading::while_stopped);
-    if (is_watching_) (void)rescan_written(marker);
+    scan_changed_roots(marker, Reading::while_stopped);
+}
+
+// With writes known by the barrier only what roots lead to is left. False: too much for this stop.
+bool Collector::finish_barriered(Marker& marker) {
+    const bool is_last = now_.rounds == most_rounds;
+    return drain_stopped(marker, is_last ? UINT64_MAX : os::monotonic_ns() + stop_budget_ns);
 }
 
 bool Collector::try_finish(Marker& marker) {
@@ -272,15 +279,16 @@ bool Collector::try_finish(Marker& marker) {
         (void)roots_.refresh();
         return false;
     }
-    rescan_all_roots(marker);
-    const std::uint64_t budget = is_watching_ ? conservative_stop_budget_ns : stop_budget_ns;
-    const bool is_last = now_.rounds == most_rounds;
-    if (!drain_stopped(marker, is_last ? UINT64_MAX : os::monotonic_ns() + budget)) {
+    rescan_roots(marker);
+    if (!(is_watching_ ? finish_written(marker) : finish_barriered(marker))) {
         ++now_.rounds;
         marker.flush();
         world_.resume_all();
-        note_stop(os::monotonic_ns() - start_ns);
+        const std::uint64_t resumed_ns = os::monotonic_ns();
+        note_stop(resumed_ns - start_ns);
+        add_counts(crew_.close());
         mark_until_dry(marker);
+        if (is_watching_) rest_between_slices(resumed_ns);
         return false;
     }
     finish_stopped(marker);
@@ -391,27 +399,25 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
     if (!roots_.refresh()) return false;  // what is not known to be a root might be one
-    is_watching_ = false;
-    conservative_spans_ = heap_->swept().shared().conservative_spans.value();
-    if (mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects)) {
-        is_watching_ = watch_.begin(*space_.objects);
-        if (!is_watching_) {
-            mode = Mode::stw;
-            now_.why_stw = watch_.reason();
-        }
-    }
-    if (mode == Mode::stw && self == nullptr) crew_.hire(os::cpu_count() - 1);
+    mode = choose_tracking(mode);
+    if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     now_.is_stw = mode == Mode::stw;
-    if (!begin_marking(self)) return false;
+    if (!begin_marking(self)) {
+        end_tracking();
+        return false;
+    }
     Marker marker(space_);
     scan_threads(marker);
-    if (mode == Mode::stw) {
+    if (mode == Mode::stw || is_quick_) {
         scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {
         }
         crew_.open(os::cpu_count() - 1);
-        (void)drain_stopped(marker, UINT64_MAX);
+        if (mode == Mode::stw) (void)drain_stopped(marker, UINT64_MAX);
+        else mode = drain_quickly(marker);
+    }
+    if (mode == Mode::stw) {
         finish_stopped(marker);
         marker.flush();
         now_.stop1_ns = os::monotonic_ns() - start_ns;
@@ -427,7 +433,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         marker.flush();
     }
     limit(CpuLimiter::Phase::off);
-    if (is_watching_) watch_.end(*space_.objects);
+    end_tracking();
     trace_cycle();
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/bits.hpp"
 
@@ -18,6 +19,13 @@ using heap::word_bytes;
 // What looking at one word costs at least, in scanned bytes: objects without pointers are not free to mark.
 constexpr std::size_t visit_bytes = 16;
 constexpr std::size_t visits_at_once = 256;
+
+// A word that points to an object, and just behind one that is not larger than this, means the first alone.
+constexpr std::size_t single_bytes = 64;
+
+// Words below which a buffer is not worth sharing, and page runs above which one is.
+constexpr unsigned shared_words_min = 8;
+constexpr unsigned page_runs_at_once = 32;
 
 // The program may be writing it, and parked threads their own frames: by design no business of a sanitizer's.
 [[gnu::no_sanitize("thread", "address")]] std::uintptr_t load_word(std::uintptr_t address) {
@@ -89,9 +97,50 @@ bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
     if (head_ != tail_) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
-    if (piece.span == nullptr) return take_work();
+    if (piece.span == nullptr) return rescan_next() || take_work();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
     return true;
+}
+
+// Scans one run of written pages again.
+bool Marker::rescan_next() {
+    if (pages_ == nullptr) pages_ = space_.pool->take_pages();
+    if (pages_ == nullptr) return false;
+    if (pages_->count != 0) {
+        const std::uintptr_t run = pages_->words[--pages_->count];
+        rescan(PageRun::low_of(run), PageRun::high_of(run));
+    }
+    if (pages_->count == 0) {
+        space_.pool->put(pages_);
+        pages_ = nullptr;
+    }
+    return true;
+}
+
+void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {
+    for (std::uintptr_t at = low; at < high;) {
+        const std::uintptr_t most = at + PageRun::most_pages * PageRun::page_bytes;
+        const std::uintptr_t end = most < high ? most : high;
+        if (pages_ == nullptr) pages_ = space_.pool->take_empty();
+        if (pages_ == nullptr) return rescan(at, high);
+        pages_->words[pages_->count++] = PageRun::word_of(at, end);
+        at = end;
+        if (pages_->count < page_runs_at_once) continue;
+        space_.pool->put_pages(pages_);
+        pages_ = nullptr;
+    }
+}
+
+// Gives the older half of the buffer away: what was found first leads to most.
+__attribute__((noinline)) void Marker::share() {
+    if (buffer_ == nullptr || buffer_->count < shared_words_min || space_.pool->full_count() != 0) return;
+    WorkBuffer* gift = space_.pool->take_empty();
+    if (gift == nullptr) return;
+    gift->count = buffer_->count / 2;
+    std::memcpy(gift->words, buffer_->words, gift->count * sizeof gift->words[0]);
+    buffer_->count -= gift->count;
+    std::memmove(buffer_->words, buffer_->words + gift->count, buffer_->count * sizeof gift->words[0]);
+    space_.pool->put(gift);
 }
 
 bool Marker::drain(std::size_t scan_bytes) {
@@ -100,6 +149,7 @@ bool Marker::drain(std::size_t scan_bytes) {
     while (refill_ring()) {
         drain_ring(visits_at_once);
         visits += visits_at_once;
+        if (space_.pool->is_hungry()) [[unlikely]] share();
         if (count.scanned_bytes + visits * visit_bytes >= end) return false;
     }
     return true;
@@ -169,6 +219,12 @@ void Marker::drain_ring(std::size_t visits) {
             continue;
         }
         if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
+        if (shape.rule == ScanRule::every_word && shape.slot_bytes != 0) {
+            done.scanned_bytes += shape.slot_bytes;
+            for (std::uintptr_t at = slot.start; at < slot.start + shape.slot_bytes; at += word_bytes)
+                push_one(load_word(at));
+            continue;
+        }
         head_ = head, tail_ = tail;
         scan_new(slot.start, shape);
         head = head_;
@@ -184,6 +240,8 @@ void Marker::flush() {
     for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = nullptr;
+    if (pages_ != nullptr) space_.pool->put_pages(pages_);
+    pages_ = nullptr;
 }
 
 // The fields of an object just marked, unless one mask tells them all; counts a large one.
@@ -250,6 +308,10 @@ void Marker::push_roots(std::uintptr_t low, std::uintptr_t high) {
         if (before.start == 0) continue;
         const Shape& shape = (*space_.shapes)[before.shape];
         if (shape.rule == ScanRule::mask && !shape.is_tiled) continue;
+        // Else whatever lies before a small object would live as long as that.
+        if (shape.slot_bytes != 0 && shape.slot_bytes <= single_bytes && is_inside &&
+            space_.objects->is_allocated(word))
+            continue;
         if (!is_inside || resolve(space_, word).start != before.start) push_inside(word - 1);
     }
     count.scanned_bytes += high - low;

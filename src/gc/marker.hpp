@@ -69,13 +69,16 @@ public:
     // A word that may be a pointer.
     void push(std::uintptr_t word);
     // Every aligned word of [low, high): a stack, registers, static data. A word that points just behind an
-    // array's last element counts for the array.
+    // array's last element counts for the array, unless the array is tiny and another object begins there.
     void push_roots(std::uintptr_t low, std::uintptr_t high);
     // Scans the fields of the object that holds `address` without marking it: a finalizable object's
     // referents.
     void scan_fields(std::uintptr_t address);
     // Scans what lies in [low, high) of every marked object there again: memory written since it was scanned.
     void rescan(std::uintptr_t low, std::uintptr_t high);
+
+    // Has the same done by and by, by whichever marker comes to it. Needs: whole OS pages.
+    void add_written(std::uintptr_t low, std::uintptr_t high);
 
     // Marks and scans until `scan_bytes` are scanned or nothing is left here and in the pool; true: dry.
     bool drain(std::size_t scan_bytes);
@@ -113,6 +116,8 @@ private:
     void feed(std::uintptr_t word);
     [[nodiscard]] bool refill_ring();
     [[nodiscard]] bool take_work();
+    [[nodiscard]] bool rescan_next();
+    void share();
     void drain_ring(std::size_t visits);
     void scan_new(std::uintptr_t start, const heap::Shape& shape);
     // Scans [from, to) of the object at `base`.
@@ -125,6 +130,7 @@ private:
     const MarkSpace space_;
     pages::ObjectMap::Bounds bounds_;
     WorkBuffer* buffer_ = nullptr;
+    WorkBuffer* pages_ = nullptr;  // page runs
     unsigned head_ = 0;   // of the ring; grows without end
     unsigned tail_ = 0;
     Slot ring_[ring_size];

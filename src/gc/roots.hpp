@@ -86,6 +86,8 @@ public:
 
     // Gives the large parts to the tracker and arms them. Needs: prepare_jobs(); nobody is stopped.
     void watch_parts(os::DirtyTracker& tracker) const;
+    // Their stores are free again.
+    void unwatch_parts(os::DirtyTracker& tracker) const;
     // All roots of a job. With a tracker, pages that do not exist are left out.
     void visit_job(std::size_t job, Reading reading, os::DirtyTracker* tracker, Visit visit,
                    void* context) const;

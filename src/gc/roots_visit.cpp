@@ -148,6 +148,15 @@ void RootSet::watch_parts(os::DirtyTracker& tracker) const {
     }
 }
 
+void RootSet::unwatch_parts(os::DirtyTracker& tracker) const {
+    const std::size_t page = os::page_bytes();
+    for (std::size_t i = 0; i < part_count_; ++i) {
+        if (!is_tracked(parts_[i])) continue;
+        const std::uintptr_t low = base::align_down(parts_[i].low, page);
+        tracker.disarm(low, base::align_up(parts_[i].high, page) - low);
+    }
+}
+
 void RootSet::visit_job(std::size_t job, Reading reading, os::DirtyTracker* tracker, Visit visit,
                         void* context) const {
     if (job < slab_count_) {

@@ -48,6 +48,25 @@ void WorkPool::put(WorkBuffer* buffer) {
     if (buffer->count != 0) full_count_.fetch_add(1, std::memory_order_release);  // release: see is_dry()
 }
 
+WorkBuffer* WorkPool::take_pages() {
+    if (pages_count_.load(std::memory_order_relaxed) == 0) return nullptr;  // relaxed: a hint
+    Guard guard(lock_);
+    WorkBuffer* buffer = pages_;
+    if (buffer == nullptr) return nullptr;
+    pages_ = buffer->next;
+    buffer->next = nullptr;
+    pages_count_.fetch_sub(1, std::memory_order_release);  // release: see is_dry()
+    return buffer;
+}
+
+void WorkPool::put_pages(WorkBuffer* buffer) {
+    if (buffer->count == 0) return put(buffer);
+    Guard guard(lock_);
+    buffer->next = pages_;
+    pages_ = buffer;
+    pages_count_.fetch_add(1, std::memory_order_release);  // release: see is_dry()
+}
+
 bool WorkPool::add_large(heap::Span& span) {
     Guard guard(lock_);
     Large* record = spare_large_;

@@ -6,7 +6,12 @@
 //
 // Large objects are scanned in pieces that any marker may claim, so one huge array keeps no marker alone.
 //
-//   is_dry()  no full buffer, no unclaimed piece: with no marker at work, marking is complete
+// Written pages that are to be scanned again wait in buffers of their own, as words (PageRun).
+//
+// A marker without work says that it is hungry; one that has more than it needs at once then gives half of it
+// away. A deep and narrow graph would otherwise never leave the marker that found its root.
+//
+//   is_dry()  no full buffer, no unclaimed piece or page: with no marker at work, marking is complete
 //
 // Floor: gc. Locks: lock_ (leaf) over a few loads and stores. Memory is kept for the next cycle.
 // Source: Go mgcwork.go (BSD-3).
@@ -35,6 +40,22 @@ struct WorkBuffer {
 };
 static_assert(sizeof(WorkBuffer) == WorkBuffer::bytes);
 
+// Up to 16 pages of 4 KiB in a word.
+struct PageRun {
+    static constexpr std::size_t page_bytes = 4096;
+    static constexpr std::size_t most_pages = 16;
+
+    [[nodiscard]] static constexpr std::uintptr_t word_of(std::uintptr_t low, std::uintptr_t high) {
+        return low | (high - low) / page_bytes;
+    }
+    [[nodiscard]] static constexpr std::uintptr_t low_of(std::uintptr_t word) {
+        return word & ~(page_bytes - 1);
+    }
+    [[nodiscard]] static constexpr std::uintptr_t high_of(std::uintptr_t word) {
+        return low_of(word) + (word & (page_bytes - 1)) * page_bytes;
+    }
+};
+
 class WorkPool {
 public:
     // A piece of a large object: short enough that a marker can be asked to stop soon.
@@ -61,11 +82,22 @@ public:
     // Claims the next piece; span == nullptr: there is none.
     [[nodiscard]] Piece take_piece();
 
+    // The same for buffers of page runs.
+    [[nodiscard]] WorkBuffer* take_pages();
+    void put_pages(WorkBuffer* buffer);
+
     [[nodiscard]] bool is_dry() const {
         // acquire: pairs with put() and add_large(); a hint unless no marker is at work
         return full_count_.load(std::memory_order_acquire) == 0 &&
-               large_count_.load(std::memory_order_acquire) == 0;  // acquire: as above
+               large_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
+               pages_count_.load(std::memory_order_acquire) == 0;    // acquire: as above
     }
+    // Some marker has nothing to do.
+    [[nodiscard]] bool is_hungry() const {
+        return hungry_.load(std::memory_order_relaxed) != 0;  // relaxed: a hint
+    }
+    void begin_hunger() { hungry_.fetch_add(1, std::memory_order_relaxed); }  // relaxed: a hint
+    void end_hunger() { hungry_.fetch_sub(1, std::memory_order_relaxed); }    // relaxed: a hint
     [[nodiscard]] std::size_t full_count() const {
         return full_count_.load(std::memory_order_relaxed);  // relaxed: a hint
     }
@@ -76,7 +108,10 @@ public:
     void note_overflow() { has_overflowed_.store(true, std::memory_order_relaxed); }   // relaxed: as above
     void clear_overflow() { has_overflowed_.store(false, std::memory_order_relaxed); }  // relaxed: as above
 
-    void reset_lock_after_fork() { lock_.reset_after_fork(); }
+    void reset_lock_after_fork() {
+        lock_.reset_after_fork();
+        hungry_.store(0, std::memory_order_relaxed);  // relaxed: the child has one thread
+    }
 
 private:
     static constexpr std::size_t block_bytes = std::size_t{64} << 10;
@@ -92,10 +127,13 @@ private:
     base::RankedLock<base::Rank::metadata> lock_;
     WorkBuffer* full_ = nullptr;                // [lock]
     WorkBuffer* empty_ = nullptr;               // [lock]
+    WorkBuffer* pages_ = nullptr;               // [lock] with page runs
     Large* large_ = nullptr;                    // [lock] those with pieces left
     Large* spare_large_ = nullptr;              // [lock]
     std::atomic<std::size_t> full_count_{0};    // [atomic] written under the lock
     std::atomic<std::size_t> large_count_{0};   // [atomic] written under the lock
+    std::atomic<std::size_t> pages_count_{0};   // [atomic] written under the lock
+    std::atomic<unsigned> hungry_{0};           // [atomic] markers that look for work
     std::atomic<bool> has_overflowed_{false};   // [atomic]
     pages::Metadata* metadata_ = nullptr;       // [fixed]
 };

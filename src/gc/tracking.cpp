@@ -1,0 +1,176 @@
+// Conservative spans in a concurrent cycle: whether the kernel tracks them, and how what it reports is marked.
+//
+// Tracking costs the program about a microsecond a page that it writes, and the collector a look at each of
+// those pages again. One stop with all CPUs marking costs nothing of that. So a heap that is estimated to be
+// marked within `quick_stop_ns` is marked in one stop. If that was wrong, tracking begins in that stop.
+//
+// With tracking, what was written is scanned again beside the program for as long as that makes it less. The
+// rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it has
+// seen all of them with nothing written since, because nobody runs. When its time is over before, the program
+// runs for a moment and the next stop goes on where this one ended. The moments get shorter, so each stop
+// takes more away than the program adds: a page is written at most once before it is reported, and the write
+// that makes it so costs about as much as scanning it.
+//
+// SPDX-License-Identifier: MIT
+#include "gc/collector.hpp"
+#include "os/process.hpp"
+
+namespace cairn::gc {
+
+namespace {
+
+// A stop this long is estimated to be better than tracking; what it may really take before tracking begins.
+constexpr std::uint64_t quick_stop_ns = 4'000'000;
+constexpr std::uint64_t quick_limit_ns = 5'000'000;
+// Until it was measured: the time to mark an object, and the bytes of one.
+constexpr double first_object_ns = 12;
+constexpr double first_object_bytes = 48;
+
+// Rounds of scanning written pages beside the program: while they find more than this, and at most so many.
+constexpr std::uint64_t few_pages = 512;
+constexpr unsigned most_cleanings = 6;
+
+// How long a stop works through written pages, how long the program runs between two such stops, and how many
+// there are before the last one, which ends when all is done.
+constexpr std::uint64_t slice_stop_ns = 2'500'000;
+constexpr std::uint64_t slice_rest_ns = 2'000'000;
+constexpr unsigned most_slices = 40;
+
+constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
+
+// Roots worth watching although there are no conservative objects.
+constexpr std::uint64_t many_root_bytes = std::uint64_t{1} << 20;
+
+}  // namespace
+
+// ---- which way
+
+bool Collector::is_quickly_marked() {
+    const std::uint64_t live = heap_->swept().shared().live_bytes.value();
+    // As large a part of what there is as last time.
+    const double objects = last_.live_at_end == 0 ? static_cast<double>(live) / first_object_bytes
+                                                  : static_cast<double>(last_.marked_objects) *
+                                                        static_cast<double>(live) /
+                                                        static_cast<double>(last_.live_at_end);
+    const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
+    return objects * each_ns < static_cast<double>(quick_stop_ns);
+}
+
+void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
+    constexpr std::uint64_t tells_little = 2000;
+    if (objects < tells_little) return;
+    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(objects);
+    object_ns_ = object_ns_ == 0 ? each_ns : 0.75 * object_ns_ + 0.25 * each_ns;
+}
+
+// Decides how conservative spans are marked, and has the kernel watch them and large roots when it must.
+Mode Collector::choose_tracking(Mode mode) {
+    is_quick_ = is_watching_ = is_watching_roots_ = false;
+    conservative_spans_ = heap_->swept().shared().conservative_spans.value();
+    if (mode != Mode::concurrent) return mode;
+    if (!ConservativeWatch::is_needed(*space_.objects)) {
+        if (roots_.total_bytes() < many_root_bytes || !watch_.tracker().start()) return mode;
+        is_watching_roots_ = true;
+        roots_.prepare_jobs();
+        roots_.watch_parts(watch_.tracker());
+        return mode;
+    }
+    if (is_quickly_marked()) {
+        is_quick_ = true;
+        return mode;
+    }
+    if (begin_tracking()) return mode;
+    now_.why_stw = watch_.reason();
+    return Mode::stw;
+}
+
+bool Collector::begin_tracking() {
+    if (!watch_.begin(*space_.objects)) return false;
+    roots_.prepare_jobs();
+    roots_.watch_parts(watch_.tracker());
+    is_watching_ = is_watching_roots_ = true;
+    return true;
+}
+
+void Collector::end_tracking() {
+    if (is_watching_) watch_.end(*space_.objects);
+    if (is_watching_roots_) roots_.unwatch_parts(watch_.tracker());
+}
+
+// ---- one stop
+
+// Marks in stop 1 to its end, or so far that it is better to track and go on beside the program.
+Mode Collector::drain_quickly(Marker& marker) {
+    const std::uint64_t start_ns = os::monotonic_ns();
+    const bool is_done = drain_stopped(marker, start_ns + quick_limit_ns);
+    if (!is_done) {
+        add_counts(crew_.close());
+        note_progress(marker);
+    }
+    learn_speed(os::monotonic_ns() - start_ns, marked_objects_.value() + marker.count.marked_objects);
+    if (is_done) {
+        now_.why_stw = "few conservative objects";
+    } else if (begin_tracking()) {
+        is_quick_ = false;
+        marker.flush();
+        return Mode::concurrent;
+    } else {
+        now_.why_stw = watch_.reason();
+        crew_.open(os::cpu_count() - 1);
+        (void)drain_stopped(marker, UINT64_MAX);
+    }
+    now_.is_stw = true;
+    return Mode::stw;
+}
+
+// ---- written pages
+
+// Has what was written scanned again. True: goes_on(), asked after each slice, never said no.
+template <class GoesOn>
+bool Collector::rescan_written(Marker& marker, GoesOn goes_on) {
+    marker.refresh();
+    const Greyer verbs = verbs_of(marker);
+    const auto visit = [&](std::uintptr_t low, std::uintptr_t high) {
+        marker.add_written(low, high);
+        finalizer_.mark_dirty(low, high, verbs);
+    };
+    bool is_all = false;
+    now_.dirty_pages += watch_.collect_some(*space_.objects, visit, goes_on, is_all);
+    return is_all;
+}
+
+// Beside the program, while each round finds clearly less than the one before.
+void Collector::clean_ahead(Marker& marker) {
+    std::uint64_t before = UINT64_MAX;
+    for (unsigned round = 0; round < most_cleanings; ++round) {
+        const std::uint64_t counted = now_.dirty_pages;
+        (void)rescan_written(marker, [] { return true; });
+        scan_changed_roots(marker, Reading::beside_program);
+        mark_until_dry(marker);
+        const std::uint64_t pages = now_.dirty_pages - counted;
+        if (pages <= few_pages || pages > before - before / 4) return;
+        before = pages;
+    }
+}
+
+// In stop 2, after the roots. False: not all was seen, or what it led to is not marked yet.
+bool Collector::finish_written(Marker& marker) {
+    const bool is_last = now_.rounds == most_slices;
+    const std::uint64_t deadline_ns = is_last ? UINT64_MAX : os::monotonic_ns() + slice_stop_ns;
+    crew_.open(os::cpu_count() - 1);
+    const auto drain_slice = [&] {
+        while (!marker.drain(chunk_bytes))
+            if (os::monotonic_ns() > deadline_ns) return false;
+        return os::monotonic_ns() <= deadline_ns;
+    };
+    return rescan_written(marker, drain_slice) && drain_stopped(marker, deadline_ns);
+}
+
+// The program's turn, which gets shorter.
+void Collector::rest_between_slices(std::uint64_t resumed_ns) {
+    const std::uint64_t rest_ns = slice_rest_ns / (1 + now_.rounds / 4);
+    const std::uint64_t ran_ns = os::monotonic_ns() - resumed_ns;
+    if (ran_ns < rest_ns) os::sleep_ns(rest_ns - ran_ns);
+}
+
+}  // namespace cairn::gc
