@@ -25,7 +25,7 @@ constexpr std::size_t single_bytes = 64;
 
 // Words below which a buffer is not worth sharing, and page runs above which one is.
 constexpr unsigned shared_words_min = 8;
-constexpr unsigned page_runs_at_once = 32;
+constexpr unsigned page_runs_at_once = 16;
 
 // The program may be writing it, and parked threads their own frames: by design no business of a sanitizer's.
 [[gnu::no_sanitize("thread", "address")]] std::uintptr_t load_word(std::uintptr_t address) {
@@ -102,14 +102,16 @@ bool Marker::refill_ring() {
     return true;
 }
 
-// Scans one run of written pages again.
+// Scans some runs of written pages again.
 bool Marker::rescan_next() {
     if (pages_ == nullptr) pages_ = space_.pool->take_pages();
     if (pages_ == nullptr) return false;
-    if (pages_->count != 0) {
+    Awaited awaited;
+    for (unsigned runs = 0; runs < page_runs_at_once && pages_->count != 0; ++runs) {
         const std::uintptr_t run = pages_->words[--pages_->count];
-        rescan(PageRun::low_of(run), PageRun::high_of(run));
+        rescan_spans(awaited, PageRun::low_of(run), PageRun::high_of(run));
     }
+    look_at_rest(awaited);
     if (pages_->count == 0) {
         space_.pool->put(pages_);
         pages_ = nullptr;
@@ -328,7 +330,36 @@ void Marker::scan_fields(std::uintptr_t address) {
     scan(shape, slot.start, slot.start, end);
 }
 
-void Marker::rescan_slots(const heap::Span& span, std::uintptr_t low, std::uintptr_t high) {
+// Nearly all that was scanned before leads to marked objects. So only the marks are asked for, many misses at
+// a time, and the objects are not.
+void Marker::rescan_words(Awaited& awaited, std::uintptr_t low, std::uintptr_t high) {
+    const pages::ObjectMap::View map = space_.objects->view();
+    const Shape* const shapes = space_.shapes->table();
+    const pages::ObjectMap::Bounds bounds = bounds_;
+    for (std::uintptr_t at = low; at < high; at += word_bytes) {
+        const std::uintptr_t word = load_word(at);
+        if (!bounds.holds(word)) continue;
+        const Slot slot = locate(space_, map, shapes, word);
+        if (slot.start == 0) continue;
+        __builtin_prefetch(&map.pair(slot.start));
+        if (awaited.count++ >= ring_size) look_at(awaited.words[awaited.count % ring_size]);
+        awaited.words[awaited.count % ring_size] = slot.start;
+    }
+    count.scanned_bytes += high - low;
+}
+
+[[gnu::always_inline]] inline void Marker::look_at(std::uintptr_t start) {
+    if (!space_.objects->is_marked(start)) push_inside(start);
+}
+
+void Marker::look_at_rest(Awaited& awaited) {
+    const unsigned left = awaited.count < ring_size ? awaited.count : ring_size;
+    for (unsigned i = 0; i < left; ++i) look_at(awaited.words[(awaited.count - i) % ring_size]);
+    awaited.count = 0;
+}
+
+void Marker::rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr_t low,
+                          std::uintptr_t high) {
     const Shape& shape = (*space_.shapes)[span.shape];
     low = std::max(low, span.base);
     high = std::min(high, span.limit);
@@ -338,12 +369,19 @@ void Marker::rescan_slots(const heap::Span& span, std::uintptr_t low, std::uintp
         if (!space_.objects->is_marked(start)) continue;
         const std::uintptr_t from = std::max(start, low);
         const std::uintptr_t to = std::min(start + slot_bytes, high);
-        if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
+        if (shape.rule == ScanRule::every_word) rescan_words(awaited, from, to);
+        else if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
         else scan(shape, start, from, to);
     }
 }
 
 void Marker::rescan(std::uintptr_t low, std::uintptr_t high) {
+    Awaited awaited;
+    rescan_spans(awaited, low, high);
+    look_at_rest(awaited);
+}
+
+void Marker::rescan_spans(Awaited& awaited, std::uintptr_t low, std::uintptr_t high) {
     for (std::uintptr_t at = low; at < high;) {
         const std::uint32_t entry = bounds_.holds(at) ? space_.objects->entry(at) : 0;
         const heap::Span* span = entry == 0 ? nullptr : space_.addresses->span_of(at);
@@ -351,7 +389,7 @@ void Marker::rescan(std::uintptr_t low, std::uintptr_t high) {
             at = base::align_down(at, base::page_bytes) + base::page_bytes;
             continue;
         }
-        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(*span, at, high);
+        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(awaited, *span, at, high);
         at = span->end();
     }
 }

@@ -125,7 +125,17 @@ private:
     void scan_mask(std::uint64_t mask, std::uintptr_t base);
     void scan_words(std::uintptr_t low, std::uintptr_t high);
     void scan_tiles(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to);
-    void rescan_slots(const heap::Span& span, std::uintptr_t low, std::uintptr_t high);
+
+    // Starts of slots whose marks are on their way.
+    struct Awaited {
+        unsigned count = 0;  // grows without end
+        std::uintptr_t words[ring_size];
+    };
+    void rescan_words(Awaited& awaited, std::uintptr_t low, std::uintptr_t high);
+    void look_at(std::uintptr_t start);
+    void look_at_rest(Awaited& awaited);
+    void rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr_t low, std::uintptr_t high);
+    void rescan_spans(Awaited& awaited, std::uintptr_t low, std::uintptr_t high);
 
     const MarkSpace space_;
     pages::ObjectMap::Bounds bounds_;

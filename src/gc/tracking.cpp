@@ -20,20 +20,20 @@ namespace cairn::gc {
 namespace {
 
 // A stop this long is estimated to be better than tracking; what it may really take before tracking begins.
-constexpr std::uint64_t quick_stop_ns = 4'000'000;
-constexpr std::uint64_t quick_limit_ns = 5'000'000;
+constexpr std::uint64_t quick_stop_ns = 5'000'000;
+constexpr std::uint64_t quick_limit_ns = 8'000'000;
 // Until it was measured: the time to mark an object, and the bytes of one.
 constexpr double first_object_ns = 12;
 constexpr double first_object_bytes = 48;
 
 // Rounds of scanning written pages beside the program: while they find more than this, and at most so many.
 constexpr std::uint64_t few_pages = 512;
-constexpr unsigned most_cleanings = 6;
+constexpr unsigned most_cleanings = 8;
 
 // How long a stop works through written pages, how long the program runs between two such stops, and how many
 // there are before the last one, which ends when all is done.
-constexpr std::uint64_t slice_stop_ns = 2'500'000;
-constexpr std::uint64_t slice_rest_ns = 2'000'000;
+constexpr std::uint64_t slice_stop_ns = 3'000'000;
+constexpr std::uint64_t slice_rest_ns = 1'500'000;
 constexpr unsigned most_slices = 40;
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
