@@ -4,7 +4,7 @@
 # escape pass looks for the calls.
 # SPDX-License-Identifier: MIT
 file(GLOB library_sources CONFIGURE_DEPENDS src/api/c.cpp src/api/c_*.cpp src/api/gc_*.cpp src/api/cpp.cpp
-  src/api/threads.cpp)
+  src/api/threads.cpp src/api/signals.cpp)
 if(NOT library_sources OR NOT core_sources)
   return()
 endif()

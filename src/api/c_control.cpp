@@ -24,7 +24,7 @@ gc::Collector& collector() {
     return gc_runtime.collector;
 }
 
-// Records of fibers, each of which is a cairn_fiber, and stacks for them.
+// Records of fibers, each of which is a cairn_fiber.
 class Fibers {
 public:
     constexpr Fibers() = default;
@@ -36,27 +36,17 @@ public:
     }
     void free(gc::FiberRecord* fiber) { pool_.free(fiber); }
 
-    [[nodiscard]] heap::FiberStack make_stack(std::size_t bytes) {
-        prepare();
-        return stacks_.allocate(nullptr, bytes);
-    }
-    void free_stack(const heap::FiberStack& stack) {
-        stacks_.free(nullptr, stack, !collector().is_marking());
-    }
-
 private:
     void prepare() {
         base::Guard guard(lock_);
         if (is_ready_) return;
         pool_.initialize(runtime.heap.spans().metadata());
-        stacks_.initialize(runtime.heap.spans());
         is_ready_ = true;
     }
 
     base::RankedLock<base::Rank::runtime> lock_;
     bool is_ready_ = false;  // [lock]
     pages::TypedPool<gc::FiberRecord> pool_;
-    heap::StackSpans stacks_;
 };
 constinit Fibers fibers;
 
@@ -167,7 +157,7 @@ CAIRN_API void cairn_blocking_end(void) noexcept {
 
 CAIRN_API int cairn_stack_alloc(cairn_stack* stack CAIRN_NOESCAPE, size_t size) noexcept {
     const cairn::heap::FiberStack made =
-        inside<cairn::heap::FiberStack>({}, [=] { return fibers.make_stack(size); });
+        inside<cairn::heap::FiberStack>({}, [=] { return collector().make_stack(*mutator, size); });
     if (!made) return -1;
     stack->low = reinterpret_cast<void*>(made.low());
     stack->size = made.bytes - made.low_bytes;
@@ -181,7 +171,8 @@ CAIRN_API int cairn_stack_alloc(cairn_stack* stack CAIRN_NOESCAPE, size_t size) 
 CAIRN_API void cairn_stack_free(const cairn_stack* stack CAIRN_NOESCAPE) noexcept {
     if (stack->kept[1] == 0) return;
     inside<int>(0, [=] {
-        fibers.free_stack({stack->kept[0], stack->kept[1], stack->kept[2], stack->kept[3] != 0});
+        collector().free_stack(
+            *mutator, {stack->kept[0], stack->kept[1], stack->kept[2], stack->kept[3] != 0});
         return 0;
     });
 }

@@ -35,6 +35,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     heap::SpanAlloc& spans = heap.spans();
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
+    stacks_.initialize(spans);
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
     crew_.initialize(space_);
     if (!world_.initialize()) return false;
@@ -87,6 +88,7 @@ void Collector::detach(Mutator& mutator) {
     {
         InRuntime inside(mutator);
         mutator.cache.release_all();
+        stacks_.flush(mutator.stacks, !is_marking());
         hand_over(mutator.barrier);
         heap_->spans().flush(mutator.local);
     }
@@ -345,6 +347,7 @@ void Collector::run_thread() {
         const bool is_done = run_cycle(is_forced, nullptr);
         if (is_done) finish_cycle();
         end_turn();
+        finalizer_.runner().start_if_wanted();
         if (is_done) continue;
         os::sleep_ns(retry_ns);
         request(wanted | cycle_wanted);
@@ -361,6 +364,7 @@ bool Collector::can_afford_cycle() {
 // Sweeps all, and says so.
 void Collector::finish_cycle() {
     finish_sweep();
+    stacks_.trim();
     {
         Guard guard(lock_);
         commit_pace(true);
@@ -387,9 +391,11 @@ void Collector::before_fork(Mutator* self) {
     lock_.lock();
     roots_.lock();
     finalizer_.lock_for_fork();
+    stacks_.lock();
 }
 
 void Collector::after_fork_parent() {
+    stacks_.unlock();
     finalizer_.unlock_after_fork();
     roots_.unlock();
     lock_.unlock();
@@ -407,6 +413,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     pool_.reset_lock_after_fork();
     heap_->swept().reset_locks_after_fork();
     sweeper_.reset_after_fork();
+    stacks_.reset_lock_after_fork();
     crew_.reset_in_child();
     watch_.after_fork_child();
     // relaxed, all: the child has one thread
@@ -418,6 +425,7 @@ void Collector::after_fork_child(Mutator* survivor) {
         Mutator& other = Mutator::of(thread);
         if (&other == survivor) return;
         other.cache.release_all();
+        stacks_.flush(other.stacks, false);
         heap_->spans().flush(other.local);
         spare_mutators_.push_front(&other);
         threads_.subtract(1);

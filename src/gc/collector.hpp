@@ -146,6 +146,13 @@ public:
     Finalizer& finalizer() { return finalizer_; }
     heap::SweptHeap& swept() { return heap_->swept(); }
     heap::Heap& heap() { return *heap_; }
+    // Stacks for fibers; needs: inside the runtime.
+    [[nodiscard]] heap::FiberStack make_stack(Mutator& mutator, std::size_t bytes) {
+        return stacks_.allocate(&mutator.stacks, bytes);
+    }
+    void free_stack(Mutator& mutator, const heap::FiberStack& stack) {
+        stacks_.free(&mutator.stacks, stack, !is_marking());
+    }
     [[nodiscard]] const MarkSpace& mark_space() const { return space_; }
 
     // fork(): no other thread is inside the runtime, and no cycle runs, between before and after.
@@ -239,6 +246,7 @@ private:
     RootSet roots_;
     Finalizer finalizer_;
     Sweeper sweeper_;
+    heap::StackSpans stacks_;
     WorkPool pool_;
     Crew crew_;                                             // [owner] who runs the cycle
     ConservativeWatch watch_;                               // [owner] likewise

@@ -330,6 +330,7 @@ void Collector::retire_gone() {
     while (ThreadRecord* thread = world_.take_gone()) {
         Mutator& gone = Mutator::of(*thread);
         gone.cache.release_all();
+        stacks_.flush(gone.stacks, false);
         heap_->spans().flush(gone.local);
         threads_.subtract(1);
         Guard guard(lock_);
@@ -451,6 +452,7 @@ void Collector::trace_cycle() const {
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
          << " threads, " << now_.rounds << " rounds, " << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
+    if (now_.overflows != 0) line << ", " << now_.overflows << " times all again for want of memory";
     if (*now_.why_stw != '\0') line << ": " << now_.why_stw;
     base::report(line.view());
 }

@@ -20,7 +20,8 @@ using heap::word_bytes;
 constexpr std::size_t visit_bytes = 16;
 constexpr std::size_t visits_at_once = 256;
 
-// A word that points to an object, and just behind one that is not larger than this, means the first alone.
+// A word that points to an object, and just behind a conservative one that is not larger than this, means the
+// first alone.
 constexpr std::size_t single_bytes = 64;
 
 // Words below which a buffer is not worth sharing, and page runs above which one is.
@@ -169,6 +170,18 @@ bool Marker::drain(std::size_t scan_bytes) {
     return {word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes, id};
 }
 
+// True for the first to mark an allocated slot.
+[[gnu::always_inline]] inline bool mark_first(pages::BitPair& both, std::uint64_t bit) {
+    // acquire: pairs with set_run(): the slot was zeroed before
+    if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return false;
+    std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
+    // An exchange, since an or that tells the old bit is several times slower.
+    while ((marked & bit) == 0 &&
+           !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
+    }
+    return (marked & bit) == 0;
+}
+
 // The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
 // members as far as the compiler knows.
 void Marker::drain_ring(std::size_t visits) {
@@ -203,14 +216,7 @@ void Marker::drain_ring(std::size_t visits) {
         if (buffer != nullptr && buffer->count != 0) feed_one(buffer->words[--buffer->count]);
         pages::BitPair& both = map.pair(slot.start);
         const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
-        // acquire: pairs with set_run(): the slot was zeroed before
-        if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) continue;
-        std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
-        // An exchange, since an or that tells the old bit is several times slower.
-        while ((marked & bit) == 0 &&
-               !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
-        }
-        if ((marked & bit) != 0) continue;
+        if (!mark_first(both, bit)) continue;
         const Shape& shape = shapes[slot.shape];
         ++done.marked_objects;
         done.marked_bytes += shape.slot_bytes;
@@ -311,8 +317,8 @@ void Marker::push_roots(std::uintptr_t low, std::uintptr_t high) {
         const Shape& shape = (*space_.shapes)[before.shape];
         if (shape.rule == ScanRule::mask && !shape.is_tiled) continue;
         // Else whatever lies before a small object would live as long as that.
-        if (shape.slot_bytes != 0 && shape.slot_bytes <= single_bytes && is_inside &&
-            space_.objects->is_allocated(word))
+        if (shape.kind == heap::ObjectKind::conservative && shape.slot_bytes - 1 < single_bytes &&
+            is_inside && space_.objects->is_allocated(word))
             continue;
         if (!is_inside || resolve(space_, word).start != before.start) push_inside(word - 1);
     }

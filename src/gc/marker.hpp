@@ -69,7 +69,7 @@ public:
     // A word that may be a pointer.
     void push(std::uintptr_t word);
     // Every aligned word of [low, high): a stack, registers, static data. A word that points just behind an
-    // array's last element counts for the array, unless the array is tiny and another object begins there.
+    // array's last element counts for the array, unless it is tiny and conservative.
     void push_roots(std::uintptr_t low, std::uintptr_t high);
     // Scans the fields of the object that holds `address` without marking it: a finalizable object's
     // referents.

@@ -15,6 +15,7 @@
 #include "gc/fork_gate.hpp"
 #include "gc/world.hpp"
 #include "heap/span_alloc.hpp"
+#include "heap/stack_spans.hpp"
 #include "heap/swept_cache.hpp"
 
 namespace cairn::gc {
@@ -31,6 +32,7 @@ struct Mutator {
     ThreadRecord thread;  // first: a record found through the world is its mutator
     heap::SweptCache cache;
     heap::LocalPages local;
+    heap::StackCache stacks;            // of fibers, for the next ones
     // An allocation is between reading and moving a cursor: a signal handler that allocates sees it.
     bool is_allocating = false;
     bool is_in_finalizer = false;       // runs calls of the finalizer queue

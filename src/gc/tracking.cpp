@@ -1,15 +1,15 @@
-// Conservative spans in a concurrent cycle: whether the kernel tracks them, and how what it reports is marked.
+// Conservative spans in a concurrent cycle: whether the kernel tracks them, and what becomes of its reports.
 //
 // Tracking costs the program about a microsecond a page that it writes, and the collector a look at each of
 // those pages again. One stop with all CPUs marking costs nothing of that. So a heap that is estimated to be
 // marked within `quick_stop_ns` is marked in one stop. If that was wrong, tracking begins in that stop.
 //
 // With tracking, what was written is scanned again beside the program for as long as that makes it less. The
-// rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it has
-// seen all of them with nothing written since, because nobody runs. When its time is over before, the program
-// runs for a moment and the next stop goes on where this one ended. The moments get shorter, so each stop
-// takes more away than the program adds: a page is written at most once before it is reported, and the write
-// that makes it so costs about as much as scanning it.
+// rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it
+// has seen all of them with nothing written since, because nobody runs. When its time is over before, the
+// program runs for a moment and the next stop goes on where this one ended. The moments get shorter, so each
+// stop takes more away than the program adds: a page is written at most once before it is reported, and the
+// write that makes it so costs about as much as scanning it.
 //
 // SPDX-License-Identifier: MIT
 #include "gc/collector.hpp"

@@ -29,6 +29,7 @@ void visit_touched(MemoryRange range, void (*visit)(void*, MemoryRange), void* a
 }
 std::uintptr_t thread_pointer() { return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer()); }
 std::uintptr_t block_of_module(std::uintptr_t, std::size_t) { return 0; }
+int change_signal_mask(int, const void*, void*, int) { return 0; }
 
 int default_stop_signal() { return 0; }
 Installed install_stop_handler(int, void (*)(const StopContext&)) { return Installed::yes; }

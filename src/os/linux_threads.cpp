@@ -512,4 +512,17 @@ bool spawn_thread(void (*entry)(void*), void* argument, const char* name) {
     return is_created;
 }
 
+int change_signal_mask(int how, const void* set, void* before, int open) {
+    constexpr int of_libc[] = {32, 33};  // cancellation, and changes of user for all threads
+    const auto bit = [](int signal) { return std::uint64_t{1} << (signal - 1); };
+    std::uint64_t asked = 0;
+    if (set != nullptr) {
+        __builtin_memcpy(&asked, set, sizeof asked);
+        if (how != SIG_UNBLOCK) asked &= ~(bit(open) | bit(of_libc[0]) | bit(of_libc[1]));
+    }
+    // The kernel's set is the first word of libc's.
+    const long done = raw::call(Call::rt_sigprocmask, how, set == nullptr ? nullptr : &asked, before, sizeof asked);
+    return raw::is_error(done) ? static_cast<int>(-done) : 0;
+}
+
 }  // namespace cairn::os

@@ -83,6 +83,10 @@ enum class Sent : std::uint8_t { sent, gone, refused };
 enum class Standing : std::uint8_t { gone, blocks_signal, runnable, waiting, halted };
 [[nodiscard]] Standing standing_of(std::uint32_t thread);
 
+// As pthread_sigmask(), but never blocks `open`, nor the two signals that libc keeps for itself. Returns 0 or
+// an error's number. Any thread, any moment.
+[[nodiscard]] int change_signal_mask(int how, const void* set, void* before, int open);
+
 // Sleeps while `word` equals `expected`, at most `ns`; may return early.
 void wait_for(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t ns);
 

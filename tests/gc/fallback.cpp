@@ -44,6 +44,15 @@ void churn() {
     gc_test::Random random(gc_test::seed());
     auto** kept = static_cast<Loose**>(cairn_alloc_conservative(64 * sizeof(Loose*)));
     REQUIRE(kept != nullptr);
+    // More than is marked in a short stop, so that the kernel is asked at all.
+    Loose* volatile ballast = nullptr;
+    for (long i = 0; i < 700'000; ++i) {
+        auto* node = static_cast<Loose*>(cairn_alloc_conservative(sizeof(Loose)));
+        REQUIRE(node != nullptr);
+        node->value = 78;
+        node->next = ballast;
+        ballast = node;
+    }
     for (long i = 0; i < 1'500'000; ++i) {
         const std::uint64_t from = random.below(64);
         const std::uint64_t to = random.below(64);
@@ -63,6 +72,9 @@ void churn() {
         for (const Loose* at = kept[to]; at != nullptr; at = at->next) REQUIRE_AT(at->value == 77, at->value);
     }
     cairn_collect();
+    long length = 0;
+    for (const Loose* at = ballast; at != nullptr; at = at->next) length += at->value == 78;
+    REQUIRE_AT(length == 700'000, length);
     REQUIRE(gc_test::stats().cycles > 3);
 }
 

@@ -161,6 +161,50 @@ void limit_alone() {
     REQUIRE(gc_test::stats().cycles > 1);
 }
 
+// No buffer is to be had for the pointers that the barrier notes while cycles mark, nor for the markers: words
+// are dropped, so all roots and objects are looked at again, and nothing that is alive is freed.
+void words_dropped() {
+    constexpr std::size_t width = 60'000, steps = 400'000;
+    cairn_gc_percent(-1);
+    cairn_collect();
+    auto* table = static_cast<cairn::Ptr<Node>*>(cairn_alloc(width * sizeof(void*), &cairn::type_of<cairn::Ptr<Node>>));
+    REQUIRE(table != nullptr);
+    for (std::size_t i = 0; i < width; ++i) {
+        table[i] = cairn::make<Node>();
+        table[i]->next = cairn::make<Node>();
+        table[i]->next->value = static_cast<long>(i);
+    }
+    std::atomic<bool> is_done{false};
+    std::thread swapper([&] {
+        gc_test::Random random(gc_test::seed());
+        for (std::size_t i = 0; i < steps; ++i) {  // the nodes behind change places
+            Node* one = table[random.below(width)];
+            Node* other = table[random.below(width)];
+            Node* const kept = one->next;
+            one->next = nullptr;
+            Node* const second = other->next;
+            if (second == nullptr) {
+                one->next = kept;
+                continue;
+            }
+            other->next = kept;
+            one->next = second;
+        }
+        is_done = true;
+    });
+    limit_address_space(0);
+    while (cairn_root_create(nullptr) != nullptr) {
+    }
+    for (int i = 0; i < 20 || !is_done; ++i) cairn_collect();
+    swapper.join();
+    std::vector<bool> seen(width);
+    for (std::size_t i = 0; i < width; ++i) {
+        const auto value = static_cast<std::size_t>(table[i]->next->value);
+        REQUIRE_AT(value < width && !seen[value], value);
+        seen[value] = true;
+    }
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -176,6 +220,8 @@ int main(int count, char** words) {
         cases.push_back({"out_of_memory_by_exception", out_of_memory_by_exception, 0, ""});
         cases.push_back({"out_of_memory_with_the_collector_off", out_of_memory_with_the_collector_off, 0, "",
                          {"CAIRN_GC=off"}});
+        cases.push_back({"words_dropped", words_dropped, 0, "times all again for want of memory",
+                         {"CAIRN_TRACE=gc", "CAIRN_POISON=on", "CAIRN_VERIFY=on"}});
         cases.push_back({"small_from_the_start", small_from_the_start, 0, ""});
         cases.push_back({"many_threads_run_out", many_threads_run_out, 0, ""});
     }

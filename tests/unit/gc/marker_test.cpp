@@ -113,6 +113,18 @@ TEST_F(MarkerTest, RootsOnePastTheEndCountForArrays) {
         EXPECT_TRUE(is_marked(objects[1]));
         EXPECT_FALSE(is_marked(objects[2]));
     }
+    // Of conservative ones the tiny are hardly ever arrays, but what lies before them may lead anywhere.
+    for (const std::size_t bytes : {64, 128}) {
+        const ShapeId shape = heap::shape_of_class(heap::swept_class_of(bytes), ObjectKind::conservative);
+        void* objects[2] = {allocate(shape), allocate(shape)};
+        for (const std::uintptr_t root : {word_of(objects[0]) + bytes, word_of(objects[1]) + bytes}) {
+            Marker marker = make_marker();
+            marker.push_roots(word_of(&root), word_of(&root + 1));
+            finish(marker);
+            if (root == word_of(objects[1])) EXPECT_EQ(is_marked(objects[0]), bytes == 128);
+            else EXPECT_TRUE(is_marked(objects[1])) << "nothing begins there";
+        }
+    }
     // Behind a large one there may be nothing at all, not even heap.
     void* large = collector.allocate_large(1 << 20, ObjectKind::noscan);
     const std::uintptr_t root = word_of(large) + (1 << 20);
