@@ -40,6 +40,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     crew_.initialize(space_);
     if (!world_.initialize()) return false;
     roots_.initialize(spans.metadata());
+    storage_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
     sweeper_.initialize(
         heap.swept(),

@@ -40,6 +40,7 @@
 #include "gc/roots.hpp"
 #include "gc/stop_times.hpp"
 #include "gc/sweeper.hpp"
+#include "gc/thread_storage.hpp"
 #include "gc/work_pool.hpp"
 #include "gc/world.hpp"
 #include "heap/heap.hpp"
@@ -244,6 +245,7 @@ private:
     MarkSpace space_;                                       // [fixed]
     World world_;
     RootSet roots_;
+    ThreadStorage storage_;                                 // [owner] who runs the cycle
     Finalizer finalizer_;
     Sweeper sweeper_;
     heap::StackSpans stacks_;
@@ -271,6 +273,7 @@ private:
     bool is_watching_ = false;                              // [owner] likewise; conservative spans
     bool is_watching_roots_ = false;                        // [owner] likewise
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
+    std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     // [atomic] grows with each stop; throttled threads wait

@@ -76,6 +76,7 @@ void Collector::scan_threads(Marker& marker) {
     world_.for_each([&](ThreadRecord& thread) {
         ++threads;
         World::for_each_root_range(thread, scan);
+        storage_.visit(thread, scan);
     });
     world_.fibers().visit_unscanned(scan, true);
     now_.stack_bytes = bytes;
@@ -91,7 +92,8 @@ bool Collector::begin_marking(Mutator* self) {
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
     const bool is_watched = now_.is_stw || is_quick_ || is_watching_;
-    if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || !roots_.is_current()) {
+    if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || !roots_.is_current() ||
+        !storage_.is_current()) {
         world_.resume_all();
         return false;
     }
@@ -273,10 +275,11 @@ bool Collector::try_finish(Marker& marker) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
-    if (!roots_.is_current()) {  // a library was loaded meanwhile
+    if (!roots_.is_current() || !storage_.is_current()) {  // a library was loaded meanwhile
         world_.resume_all();
         note_stop(os::monotonic_ns() - start_ns);
         (void)roots_.refresh();
+        (void)storage_.refresh();
         return false;
     }
     rescan_roots(marker);
@@ -399,7 +402,8 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    if (!roots_.refresh()) return false;  // what is not known to be a root might be one
+    // What is not known to be a root might be one.
+    if (!roots_.refresh() || !storage_.refresh()) return false;
     mode = choose_tracking(mode);
     if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
@@ -414,9 +418,12 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {
         }
-        crew_.open(os::cpu_count() - 1);
-        if (mode == Mode::stw) (void)drain_stopped(marker, UINT64_MAX);
-        else mode = drain_quickly(marker);
+        if (mode == Mode::stw) {
+            crew_.open(os::cpu_count() - 1);
+            (void)drain_stopped(marker, UINT64_MAX);
+        } else {
+            mode = drain_quickly(marker);
+        }
     }
     if (mode == Mode::stw) {
         finish_stopped(marker);

@@ -103,6 +103,12 @@ bool Marker::refill_ring() {
     return true;
 }
 
+// The hardware would notice too late that all of it is read.
+void prefetch_page(std::uintptr_t page) {
+    for (std::size_t at = 0; at < PageRun::page_bytes; at += base::cache_line_bytes)
+        __builtin_prefetch(reinterpret_cast<const void*>(page + at));
+}
+
 // Scans some runs of written pages again.
 bool Marker::rescan_next() {
     if (pages_ == nullptr) pages_ = space_.pool->take_pages();
@@ -110,6 +116,7 @@ bool Marker::rescan_next() {
     Awaited awaited;
     for (unsigned runs = 0; runs < page_runs_at_once && pages_->count != 0; ++runs) {
         const std::uintptr_t run = pages_->words[--pages_->count];
+        if (pages_->count != 0) prefetch_page(PageRun::low_of(pages_->words[pages_->count - 1]));
         rescan_spans(awaited, PageRun::low_of(run), PageRun::high_of(run));
     }
     look_at_rest(awaited);

@@ -40,6 +40,10 @@ ModuleListing for_each_module_segment(VisitSegment visit, void* context) {
     return {script.version, print_of_module_list()};
 }
 
+ModuleListing for_each_module_storage(VisitStorage, void*) {
+    return {script.version, print_of_module_list()};
+}
+
 ModuleVersion module_version() {
     return script.version;
 }

@@ -20,6 +20,7 @@ constinit std::atomic<const r_debug*> loader_list{nullptr};  // [atomic] found o
 
 struct Listing {
     VisitSegment visit;
+    VisitStorage visit_storage;
     void* context;
     ModuleListing result;
     std::size_t modules = 0;
@@ -83,6 +84,14 @@ void visit_segments(const dl_phdr_info& info, const Listing& listing) {
     }
 }
 
+void visit_storage(const dl_phdr_info& info, const Listing& listing) {
+    for (std::size_t i = 0; i < info.dlpi_phnum; ++i) {
+        const ElfW(Phdr)& header = info.dlpi_phdr[i];
+        if (header.p_type == PT_TLS && info.dlpi_tls_modid != 0)
+            listing.visit_storage(listing.context, {info.dlpi_tls_modid, header.p_memsz});
+    }
+}
+
 int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
     auto& listing = *static_cast<Listing*>(context);
     if (bytes >= offsetof(dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
@@ -90,9 +99,10 @@ int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
     // relaxed: only whether it is there
     if (listing.modules == 0 && loader_list.load(std::memory_order_relaxed) == nullptr)
         find_loader_list(*info);
-    if (listing.visit == nullptr) return 1;
+    if (listing.visit == nullptr && listing.visit_storage == nullptr) return 1;
     if (listing.modules == 0) listing.result.print = print_of_module_list();
-    visit_segments(*info, listing);
+    if (listing.visit != nullptr) visit_segments(*info, listing);
+    else visit_storage(*info, listing);
     ++listing.modules;
     return 0;
 }
@@ -100,7 +110,13 @@ int visit_module(dl_phdr_info* info, std::size_t bytes, void* context) {
 }  // namespace
 
 ModuleListing for_each_module_segment(VisitSegment visit, void* context) {
-    Listing listing{visit, context, {}};
+    Listing listing{visit, nullptr, context, {}};
+    (void)dl_iterate_phdr(visit_module, &listing);
+    return listing.result;
+}
+
+ModuleListing for_each_module_storage(VisitStorage visit, void* context) {
+    Listing listing{nullptr, visit, context, {}};
     (void)dl_iterate_phdr(visit_module, &listing);
     return listing.result;
 }

@@ -521,7 +521,8 @@ int change_signal_mask(int how, const void* set, void* before, int open) {
         if (how != SIG_UNBLOCK) asked &= ~(bit(open) | bit(of_libc[0]) | bit(of_libc[1]));
     }
     // The kernel's set is the first word of libc's.
-    const long done = raw::call(Call::rt_sigprocmask, how, set == nullptr ? nullptr : &asked, before, sizeof asked);
+    const std::uint64_t* const wanted = set == nullptr ? nullptr : &asked;
+    const long done = raw::call(Call::rt_sigprocmask, how, wanted, before, sizeof asked);
     return raw::is_error(done) ? static_cast<int>(-done) : 0;
 }
 

@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cairn::os {
@@ -37,6 +38,15 @@ struct ModuleListing {
 // Calls visit(context, segment) for each, in the loader's order. Needs: nobody is stopped.
 using VisitSegment = void (*)(void* context, const ModuleSegment& segment);
 ModuleListing for_each_module_segment(VisitSegment visit, void* context);
+
+// Thread-local storage that a module has: under which number, and how much.
+struct ModuleStorage {
+    std::size_t id;  // for block_of_module()
+    std::size_t bytes;
+};
+// Calls visit(context, storage) for each module that has some. Needs: nobody is stopped.
+using VisitStorage = void (*)(void* context, const ModuleStorage& storage);
+ModuleListing for_each_module_storage(VisitStorage visit, void* context);
 
 // Needs: nobody is stopped. Cost: a fraction of a microsecond.
 [[nodiscard]] ModuleVersion module_version();

@@ -37,11 +37,15 @@ struct Library {
     void* handle = nullptr;
     void** initialised = nullptr;
     void** blank = nullptr;
+    void* (*variable)(int) = nullptr;
 
+    // The calling thread's own two.
+    [[nodiscard]] void** local() const { return static_cast<void**>(variable(3)); }
+    [[nodiscard]] void** locals() const { return static_cast<void**>(variable(4)); }
     void load() {
         handle = dlopen(CAIRN_ROOTS_MODULE, RTLD_NOW);
         REQUIRE(handle != nullptr);
-        auto* variable = reinterpret_cast<void* (*)(int)>(dlsym(handle, "module_variable"));
+        variable = reinterpret_cast<void* (*)(int)>(dlsym(handle, "module_variable"));
         REQUIRE(variable != nullptr);
         initialised = static_cast<void**>(variable(0));
         blank = static_cast<void**>(variable(1));
@@ -71,6 +75,34 @@ void run(long rounds) {
     }
 }
 
+// What only thread-local variables of a loaded library hold lives as long as their thread.
+void hold_in_thread_storage() {
+    Library library;
+    library.load();
+    std::atomic<int> stage{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&] {
+            gc_test::apart([&] {
+                *library.local() = make_list(100);
+                library.locals()[599] = make_list(70);
+            });
+            ++stage;
+            while (stage.load() < 100) sched_yield();
+            check_list(static_cast<Node*>(*library.local()), 100);
+            check_list(static_cast<Node*>(library.locals()[599]), 70);
+        });
+    }
+    while (stage.load() != 3) sched_yield();
+    for (int round = 0; round < 5; ++round) {
+        cairn_collect();
+        for (int i = 0; i < 200; ++i) check_list(make_list(100), 100);  // what was freed is used again
+    }
+    stage = 100;
+    for (std::thread& thread : threads) thread.join();
+    library.unload();
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -80,6 +112,7 @@ int main(int count, char** words) {
     std::thread cycles([&] {
         while (!is_over) cairn_collect();
     });
+    hold_in_thread_storage();
     run(arguments.scaled(1000));
     is_over = true;
     cycles.join();

@@ -161,14 +161,13 @@ void limit_alone() {
     REQUIRE(gc_test::stats().cycles > 1);
 }
 
-// No buffer is to be had for the pointers that the barrier notes while cycles mark, nor for the markers: words
-// are dropped, so all roots and objects are looked at again, and nothing that is alive is freed.
+// No buffer is to be had for the pointers that the barrier notes while cycles mark, nor for the markers:
+// words are dropped, so all roots and objects are looked at again, and nothing that is alive is freed.
 void words_dropped() {
     constexpr std::size_t width = 60'000, steps = 400'000;
     cairn_gc_percent(-1);
     cairn_collect();
-    auto* table = static_cast<cairn::Ptr<Node>*>(cairn_alloc(width * sizeof(void*), &cairn::type_of<cairn::Ptr<Node>>));
-    REQUIRE(table != nullptr);
+    auto* table = cairn::make_array<cairn::Ptr<Node>>(width);
     for (std::size_t i = 0; i < width; ++i) {
         table[i] = cairn::make<Node>();
         table[i]->next = cairn::make<Node>();
