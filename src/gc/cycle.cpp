@@ -334,6 +334,7 @@ void Collector::begin_sweep() {
     CycleResult result;
     result.now_ns = os::monotonic_ns();
     result.marked_bytes = now_.marked;
+    result.black_bytes = heap_->swept().shared().black_bytes.value();
     const std::uint64_t roots = 2 * (now_.stack_bytes + now_.root_bytes);  // scanned in both stops
     result.heap_scan_work = now_.scanned_bytes > roots ? now_.scanned_bytes - roots : 0;
     result.stack_scan_work = now_.stack_bytes;
