@@ -114,16 +114,7 @@ if(TARGET cairn_replay)
   cairn_gtest(tool_tests tools tool_libraries ${tool_sources})
 endif()
 
-# Fuzzers, built without one: they run their corpus and changes of it.
-if(TARGET cairn_trace)
-  add_executable(fuzz_trace_reader tests/fuzz/trace_reader.cpp)
-  set_target_properties(fuzz_trace_reader PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  target_compile_definitions(fuzz_trace_reader PRIVATE CAIRN_FUZZ_MAIN)
-  target_link_libraries(fuzz_trace_reader PRIVATE cairn_trace)
-  file(GLOB trace_corpus CONFIGURE_DEPENDS tests/fuzz/trace_corpus/*)
-  add_test(NAME fuzz/trace_reader COMMAND fuzz_trace_reader ${trace_corpus})
-  set_tests_properties(fuzz/trace_reader PROPERTIES TIMEOUT 120 LABELS tools)
-endif()
+include(cmake/fuzz.cmake)
 
 cairn_programs(stress)
 foreach(target IN LISTS stress_targets)

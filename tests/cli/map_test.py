@@ -279,7 +279,7 @@ def what_is_not_on_cairn_is_told():
     (WORK / "cut").write_bytes(b"CAIRNMAP\x01\0\0\0")
     expect_mistake(cairn("map", WORK / "cut"), 125, "snapshot")
     (WORK / "newer").write_bytes(b"CAIRNMAP\x09\0\0\0" + bytes(100))
-    expect_mistake(cairn("map", WORK / "newer"), 125, "version 9", "version 1")
+    expect_mistake(cairn("map", WORK / "newer"), 125, "version 9", "version 2")
 
 
 @cairn.case
