@@ -169,7 +169,7 @@ class Classic:
         self.bar("recording real programs, the worst", worst, 2, "x", "of their plain time")
 
     def replay(self):
-        events, slots = self.size(10_000_000, 100_000), 20_000
+        events, slots = self.size(10_000_000, 100_000), 100_000
         native = {"plain": [], "cairn": []}
         for _ in range(self.rounds):
             for allocator in (PLAIN, Allocator("cairn", None)):
