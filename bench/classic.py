@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Benchmarks of the classic half: the linear allocator, recording, replaying and mapping, each with its bar.
+"""Benchmarks of the classic half: linear allocation, recording, replaying and mapping, each with its bar.
 
-Sets: `linear`, `record`, `programs`, `replay`, `map`; --only chooses. README.md says what each measures.
+Sets: `linear`, `record`, `programs`, `replay`, `map`, `layout`; --only chooses.
+README.md says what each measures.
 SPDX-License-Identifier: MIT
 """
 import argparse
@@ -23,7 +24,7 @@ from measure import Allocator, Failure, Launcher
 from program_set import prepare_programs
 from report import grid, number
 
-SETS = ("linear", "record", "programs", "replay", "map")
+SETS = ("linear", "record", "programs", "replay", "map", "layout")
 PLAIN = Allocator("plain", None)
 RECORDED = Allocator("recorded", None)
 TEN_MINUTES = 600
@@ -147,7 +148,8 @@ class Classic:
         for line in absent:
             say(f"skipped: {line}")
         cairn = Allocator("cairn", None)
-        rows = [["program", "plain s", "cairn s", "recorded s", "to plain", "to cairn", "events", "million/s"]]
+        rows = [["program", "plain s", "cairn s", "recorded s", "to plain", "to cairn", "events",
+                 "million/s"]]
         worst = 0
         for program in ready:
             say(f"  {program.name}")
@@ -229,6 +231,36 @@ class Classic:
         self.tables.append((title, rows))
         self.bar("map of 1 GiB", worst, 2, "s", "the slowest output")
 
+    def layout(self):
+        """What the sparse layout costs: the fastest of many runs in turn, for the difference is small."""
+        mixed = [self.calls, "mixed", str(self.size(2_000_000, 10_000)), "100000"]
+        cases = {"malloc and free, ns a call": (mixed, lambda text: int(text) / int(mixed[2]))}
+        collector = self.build / "bench" / "gc" / "cairn"
+        if collector.exists():
+            program = [collector, "cairn"]
+            seconds = lambda text: json.loads(text)["seconds"]
+            cases["collector, trees, s"] = ([*program, "trees", f"depth={self.size(16, 12)}", "threads=1"],
+                                            seconds)
+            cases["collector, marking, ns an object"] = (
+                [*program, "mark", f"objects={self.size(1_000_000, 10_000)}", "rounds=3"],
+                lambda text: 1000 / json.loads(text)["million_per_s"])
+        else:
+            say(f"skipped: collector on both layouts: no {collector} ('make bench-gc' builds it)")
+        preload = {"LD_PRELOAD": str(self.build / "lib" / "libcairn-malloc.so")}
+        rows = [["work", "sparse", "linear", "sparse to linear"]]
+        for what, (command, figure) in cases.items():
+            least = {}
+            for turn in range(1 if self.options.smoke else 4 * self.rounds):
+                for name in ("sparse", "linear")[::1 if turn % 2 else -1]:
+                    more = {"CAIRN_LAYOUT": name, **(preload if command is mixed else {})}
+                    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True,
+                                          env={**self.launcher.bare, **more})
+                    taken = figure(done.stdout.splitlines()[-1])
+                    least[name] = min(least.get(name, taken), taken)
+            rows.append([what, number(least["sparse"]), number(least["linear"]),
+                         f"{least['sparse'] / least['linear']:.3f}"])
+        self.tables.append(("The sparse layout beside the linear one, the fastest of all runs", rows))
+
     def measure(self):
         wanted = self.options.only.split(",") if self.options.only else SETS
         for name in SETS:
@@ -244,8 +276,8 @@ class Classic:
 
     def facts(self):
         model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-        return {"machine": f"{model.group(1) if model else 'unknown processor'}, {os.cpu_count()} processors, "
-                           f"Linux {platform.release()}, {' '.join(platform.libc_ver())}",
+        processor = model.group(1) if model else "unknown processor"
+        return {"machine": f"{processor}, {os.cpu_count()} processors, Linux {platform.release()}, {' '.join(platform.libc_ver())}",
                 "load at the end": "%.1f" % os.getloadavg()[0], "rounds": self.rounds}
 
     def render(self, markdown):

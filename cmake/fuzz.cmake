@@ -1,8 +1,8 @@
 # Fuzzers of what reads files: tests/fuzz/NAME.cpp with its corpus in tests/fuzz/NAME_corpus.
 #
 #   fuzz/NAME             by any compiler: runs the corpus and 2000 changed copies of each file
-#   fuzz/NAME_libfuzzer   where there is a clang with libFuzzer: some seconds of it, with ASan and UBSan. It is
-#                         built by the test fuzz/build, not before; `make fuzz` runs it longer.
+#   fuzz/NAME_libfuzzer   where there is a clang with libFuzzer: some seconds of it, with ASan and UBSan. It
+#                         is built by the test fuzz/build, not before; `make fuzz` runs it longer.
 # SPDX-License-Identifier: MIT
 
 find_program(CAIRN_CLANGXX NAMES clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14)
@@ -10,8 +10,10 @@ set(has_libfuzzer FALSE)
 if(CAIRN_CLANGXX AND TARGET cairn_map)
   set(probe ${CMAKE_BINARY_DIR}/fuzz/probe)
   file(WRITE ${probe}.cpp
-    "#include <string>\nextern \"C\" int LLVMFuzzerTestOneInput(const unsigned char*, std::size_t) { return 0; }\n")
-  execute_process(COMMAND ${CAIRN_CLANGXX} -std=c++20 -fsanitize=fuzzer,address,undefined ${probe}.cpp -o ${probe}
+    "#include <string>\n"
+    "extern \"C\" int LLVMFuzzerTestOneInput(const unsigned char*, std::size_t) { return 0; }\n")
+  execute_process(
+    COMMAND ${CAIRN_CLANGXX} -std=c++20 -fsanitize=fuzzer,address,undefined ${probe}.cpp -o ${probe}
     RESULT_VARIABLE probe_result OUTPUT_QUIET ERROR_QUIET)
   if(probe_result EQUAL 0)
     set(has_libfuzzer TRUE)
@@ -48,8 +50,8 @@ function(cairn_fuzzer name library)
   add_custom_target(fuzzer_${name} DEPENDS ${fuzzer})
   add_dependencies(fuzzers fuzzer_${name})
   add_test(NAME fuzz/${name}_libfuzzer
-    COMMAND ${fuzzer} ${found} ${corpus} -max_total_time=6 -seed=1 -max_len=65536 -timeout=20 -rss_limit_mb=2048
-      -verbosity=0 -print_final_stats=1 -artifact_prefix=${found}/)
+    COMMAND ${fuzzer} ${found} ${corpus} -max_total_time=6 -seed=1 -max_len=65536 -timeout=20
+      -rss_limit_mb=2048 -verbosity=0 -artifact_prefix=${found}/)
   set_tests_properties(fuzz/${name}_libfuzzer PROPERTIES TIMEOUT 60 LABELS tools FIXTURES_REQUIRED fuzzers)
 endfunction()
 

@@ -92,7 +92,8 @@ bool HeapReader::has_all_rows() {
     const auto is_sane = [&](const char* what, std::uint64_t least, std::uint64_t most) {
         return row(what) >= least && row(what) <= most;
     };
-    if (!has_sound_pages(row("page_bytes"), row("arena_bytes")) || !is_sane("class_count", 1, 256) || !is_sane("span.bytes", 32, 4096) ||
+    if (!has_sound_pages(row("page_bytes"), row("arena_bytes")) || !is_sane("class_count", 1, 256) ||
+        !is_sane("span.bytes", 32, 4096) ||
         !is_sane("cache.bytes", 64, 1u << 20) || !is_sane("chunk_pages", 512, 512) ||
         !is_sane("chunk.stride", 128, 4096) || !is_sane("objects.pair_bytes", 16, 64) ||
         !is_sane("objects.pair_shift", 10, 10) || !is_sane("objects.granule_shift", 4, 4) ||

@@ -1,8 +1,8 @@
 // Which object lies at an address: the recorder's table of what is live.
 //
 // Open addressing with linear probing; a removed entry is filled from behind, so there are no tombstones and
-// a search ends at the first hole. At most half full, for chains grow faster than what is saved; on huge pages
-// where the system has them, since nearly every look is a miss of the cache and would be one of the TLB too.
+// a search ends at the first hole. At most half full, for chains grow faster than what is saved; on huge
+// pages where the system has them, since nearly every look misses the cache and would miss the TLB too.
 // SPDX-License-Identifier: MIT
 #pragma once
 
