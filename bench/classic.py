@@ -277,7 +277,8 @@ class Classic:
     def facts(self):
         model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
         processor = model.group(1) if model else "unknown processor"
-        return {"machine": f"{processor}, {os.cpu_count()} processors, Linux {platform.release()}, {' '.join(platform.libc_ver())}",
+        return {"machine": f"{processor}, {os.cpu_count()} processors, Linux {platform.release()}, "
+                           f"{' '.join(platform.libc_ver())}",
                 "load at the end": "%.1f" % os.getloadavg()[0], "rounds": self.rounds}
 
     def render(self, markdown):
