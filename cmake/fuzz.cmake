@@ -50,7 +50,7 @@ function(cairn_fuzzer name library)
   add_custom_target(fuzzer_${name} DEPENDS ${fuzzer})
   add_dependencies(fuzzers fuzzer_${name})
   add_test(NAME fuzz/${name}_libfuzzer
-    COMMAND ${fuzzer} ${found} ${corpus} -max_total_time=6 -seed=1 -max_len=65536 -timeout=20
+    COMMAND ${fuzzer} ${found} ${corpus} -max_total_time=4 -seed=1 -max_len=65536 -timeout=20
       -rss_limit_mb=2048 -verbosity=0 -artifact_prefix=${found}/)
   set_tests_properties(fuzz/${name}_libfuzzer PROPERTIES TIMEOUT 60 LABELS tools FIXTURES_REQUIRED fuzzers)
 endfunction()
@@ -61,5 +61,5 @@ cairn_fuzzer(snapshot_reader cairn_map tools/map/heap_file.cpp tools/map/heap_mo
 
 if(has_libfuzzer)
   add_test(NAME fuzz/build COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target fuzzers)
-  set_tests_properties(fuzz/build PROPERTIES TIMEOUT 300 LABELS tools FIXTURES_SETUP fuzzers RUN_SERIAL TRUE)
+  set_tests_properties(fuzz/build PROPERTIES TIMEOUT 300 LABELS tools FIXTURES_SETUP fuzzers)
 endif()
