@@ -83,6 +83,16 @@ public:
 
     [[nodiscard]] std::size_t size() const { return count_; }
 
+    // Entries without a hole between them, the most anywhere: what a search may cost at worst.
+    [[nodiscard]] std::size_t longest_run() const {
+        std::size_t longest = 0, run = 0;
+        for (const Entry& entry : entries_) {
+            run = entry.address == 0 ? 0 : run + 1;
+            longest = run > longest ? run : longest;
+        }
+        return longest;
+    }
+
 private:
     struct Entry {
         std::uint64_t address = 0;  // 0: free
