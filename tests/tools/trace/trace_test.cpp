@@ -302,8 +302,8 @@ TEST(ObjectTable, IsAMap) {
     for (const auto& [address, id] : model) ASSERT_EQ(table.find(address), id);
 }
 
-// Pages of one size each, as Cairn lays them: a hash by page once laid dense pages over others, the chains were
-// thousands long, and redis was recorded at 160 ns an event.
+// Pages of one size each, as Cairn lays them: a hash by page once laid dense pages over others, the chains
+// were thousands long, and redis was recorded at 160 ns an event.
 TEST(ObjectTable, DensePagesMakeNoLongChains) {
     constexpr std::uint64_t sizes[] = {8, 16, 24, 32, 48, 64, 80, 112, 256, 1024};
     for (const std::uint64_t pages : {100, 300, 1000, 3000}) {
