@@ -120,7 +120,7 @@ long c07c_body_elsewhere() {
     return s->area();
 }
 long c08a_function_away() {
-    auto* p = make<Vec3>(2., 2., 2.);  // heap: passed to unknown function
+    auto* p = make<Vec3>(2., 2., 2.);  // heap: passed to
     return elsewhere_function([p] { return read_vec(p); });
 }
 long c08b_lambda() {
@@ -147,28 +147,26 @@ long c09b_array() {
     b[7] = 3;
     return elsewhere_bytes(b) + b[7] + b[8];
 }
+NOINLINE long fill(char* bytes, int count) {
+    for (int i = 0; i < count; ++i) bytes[i] = static_cast<char>(i + never);
+    return bytes[count / 2 + 9];
+}
 long c10a_64k() {
     auto* b = make<Bytes<65536>>();  // heap-16K: it is too large for the stack: 65536 bytes, limit 16384
-    b->at[5] = 3;
-    return elsewhere_bytes(b) + b->at[5];
+    return fill(b->at, 65536);
 }
 long c10b_65k() {
     auto* b = make<Bytes<65537>>();  // heap: it is too large for the stack: 65537 bytes
-    b->at[5] = 3;
-    return elsewhere_bytes(b) + b->at[5];
+    return fill(b->at, 65537);
 }
 long c10c_2k() {
     auto* b = make<Bytes<2048>>();  // heap: a function that may call itself
     b->at[5] = 3;
     return elsewhere_bytes(b) + b->at[5];
 }
-NOINLINE long fill(Bytes<2048>* b) {
-    for (int i = 0; i < 2048; ++i) b->at[i] = static_cast<char>(i + never);
-    return b->at[9];
-}
 long c10d_2k_leaf() {
     auto* b = make<Bytes<2048>>();  // stack
-    return fill(b);
+    return fill(b->at, 2048);
 }
 long c10e_aligned() {
     auto* p = make<Aligned>();  // stack
@@ -377,12 +375,12 @@ long c18b_compared() {
     return p == global_vec ? 1 : read_vec(p);
 }
 long c18c_hidden() {
-    auto* p = make<Vec3>(1., 2., 3.);  // heap: its address is converted to an integer
+    auto* p = make<Vec3>(1., 2., 3.);  // heap: used in a way that is not followed: xor
     elsewhere_number(reinterpret_cast<std::uintptr_t>(p) ^ 0x5555);
     return read_vec(p);
 }
 long c18d_byte() {
-    auto* p = make<Vec3>(1., 2., 3.);  // heap: used in a way that is not followed
+    auto* p = make<Vec3>(1., 2., 3.);  // heap: its address is converted to an integer
     elsewhere_number(static_cast<unsigned char>(reinterpret_cast<std::uintptr_t>(p)));
     return read_vec(p);
 }

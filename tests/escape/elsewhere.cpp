@@ -50,12 +50,13 @@ long Circle::area() const { return 3 * radius * radius; }
 Elsewhere::Elsewhere(long value) : value(value) {}
 
 int main() {
+    const bool with_cycles = std::getenv("CASES_COLLECT") == nullptr;
     for (unsigned i = 0; i < case_count; ++i) {
         objects = 0;
         const long value = cases[i].run();
         const unsigned long made = objects;
-        cairn::collect();  // what is on the stack must not disturb a cycle
+        if (with_cycles) cairn::collect();  // what is on the stack must not disturb a cycle
         std::printf("%s %ld %lu %u %u\n", cases[i].name, value, made, cases[i].with_pass, cases[i].without);
     }
-    return kept != nullptr && number != 0 ? 0 : 1;
+    return kept != nullptr && number != 1 ? 0 : 1;
 }
