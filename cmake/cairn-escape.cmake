@@ -1,4 +1,4 @@
-# cairn_enable_escape_analysis(TARGET...): objects of make<T> that never leave their function live on its stack.
+# cairn_enable_escape_analysis(TARGET...): an object that never leaves its function lives on its stack.
 #
 # For clang, and for configurations that optimise. With another compiler, or a clang for which no plugin is
 # here, it says so in a notice and changes nothing: everything stays on the heap, as it may.

@@ -1,10 +1,10 @@
-# The escape pass: a clang plugin for each LLVM of which the headers are here, lib/libcairn-escape-MAJOR.so, and
-# what programs call to use it, cairn_enable_escape_analysis().
+# The escape pass: a clang plugin for each LLVM of which the headers are here, lib/libcairn-escape-MAJOR.so,
+# and what programs call to use it, cairn_enable_escape_analysis().
 #
-# It needs the headers of LLVM alone; its symbols come from the clang that loads it. Without any LLVM there is a
-# notice and no plugin: then everything stays on the heap. CAIRN_ESCAPE_LLVM names the majors to look for.
+# It needs the headers of LLVM alone; its symbols come from the clang that loads it. Without any LLVM there is
+# a notice and no plugin: then everything stays on the heap. CAIRN_ESCAPE_LLVM names the majors to look for.
 # SPDX-License-Identifier: MIT
-set(CAIRN_ESCAPE_LLVM 14 16 19 22 CACHE STRING "LLVM majors for which the escape pass is built, if they are here")
+set(CAIRN_ESCAPE_LLVM 14 16 19 22 CACHE STRING "LLVM majors for which the escape pass is built, if here")
 file(GLOB escape_sources CONFIGURE_DEPENDS tools/escape/*.cpp)
 
 # cairn_escape_plugin(MAJOR SOURCES...): builds the plugin if llvm-config-MAJOR is here.

@@ -29,8 +29,12 @@ volatile int ten = 10, five = 5;  // loops are not to be unrolled
 }  // namespace
 
 // Not static: the optimiser could then change their parameters.
-NOINLINE long read_vec(const Vec3* p) { return static_cast<long>(p->x + p->y + p->z); }
-NOINLINE void leak_vec(Vec3* p) { global_vec = p; }
+NOINLINE long read_vec(const Vec3* p) {
+    return static_cast<long>(p->x + p->y + p->z);
+}
+NOINLINE void leak_vec(Vec3* p) {
+    global_vec = p;
+}
 NOINLINE Vec3* same(Vec3* p) {
     p->x += 1;
     return p;
@@ -40,11 +44,21 @@ NOINLINE Vec3** boxed(Vec3* p) {
     *box = p;
     return box;
 }
-NOINLINE long sum_list(const Node* p) { return p == nullptr ? 0 : p->value + sum_list(p->next); }
-NOINLINE long read_ring(const Node* p) { return p->next->next->value * 10 + p->next->value; }
-NOINLINE void put(Holder& holder, Vec3* p) { holder.vec = p; }
-NOINLINE long read_held(const Holder& holder) { return read_vec(holder.vec); }
-NOINLINE void leak_held(const Holder& holder) { global_vec = holder.vec; }
+NOINLINE long sum_list(const Node* p) {
+    return p == nullptr ? 0 : p->value + sum_list(p->next);
+}
+NOINLINE long read_ring(const Node* p) {
+    return p->next->next->value * 10 + p->next->value;
+}
+NOINLINE void put(Holder& holder, Vec3* p) {
+    holder.vec = p;
+}
+NOINLINE long read_held(const Holder& holder) {
+    return read_vec(holder.vec);
+}
+NOINLINE void leak_held(const Holder& holder) {
+    global_vec = holder.vec;
+}
 
 // ---- one object
 
@@ -55,7 +69,9 @@ long c01_local() {
 NOINLINE Vec3* made_and_returned() {
     return make<Vec3>(1., 2., 3.);  // heap: returned
 }
-long c02_returned() { return read_vec(made_and_returned()); }
+long c02_returned() {
+    return read_vec(made_and_returned());
+}
 long c03_global() {
     global_vec = make<Vec3>(4., 5., 6.);  // heap: stored to global
     return read_vec(global_vec);
@@ -141,7 +157,9 @@ NOINLINE long c09a_length(long n) {
     b[n / 2] = 3;
     return b[n / 2] + b[0];
 }
-long c09a_length_100() { return c09a_length(100); }
+long c09a_length_100() {
+    return c09a_length(100);
+}
 long c09b_array() {
     long* b = cairn::make_array<long>(100);  // stack
     b[7] = 3;
@@ -245,7 +263,8 @@ long c11g_inner_loop() {
 }
 long c12a_list() {
     Node* first = nullptr;
-    for (int i = 0; i < ten; ++i) first = make<Node>(first, long(i));  // heap: lives beyond the loop iteration
+    for (int i = 0; i < ten; ++i)
+        first = make<Node>(first, long(i));  // heap: lives beyond the loop iteration
     return sum_list(first);
 }
 long c12b_two() {
@@ -295,7 +314,9 @@ NOINLINE long c14_recursion(int depth) {
     auto* p = make<Vec3>(double(depth), 0., 0.);  // stack
     return depth == 0 ? 0 : c14_recursion(depth - 1) + read_vec(p);
 }
-long c14_recursion_50() { return c14_recursion(50); }
+long c14_recursion_50() {
+    return c14_recursion(50);
+}
 long c15_phi() {
     Vec3* p = never ? make<Vec3>(1., 0., 0.)   // stack
                     : make<Vec3>(2., 0., 0.);  // stack
@@ -310,7 +331,8 @@ long c16a_destructor() {
 }
 long c16b_finalizer() {
     auto* p = make<Vec3>(1., 2., 3.);  // heap: passed to unknown function 'cairn_set_finalizer'
-    cairn_set_finalizer(p, [](void*, void*) {}, nullptr);
+    cairn_set_finalizer(
+        p, [](void*, void*) {}, nullptr);
     return read_vec(p);
 }
 long c16c_heap() {
@@ -462,26 +484,78 @@ long c24_static() {
 }
 
 #define CASE(name, with_pass, without) \
-    Case { #name, name, with_pass, without }
+    Case { \
+#name, name, with_pass, without \
+    }
 const Case cases[] = {
-    CASE(c01_local, 0, 1), CASE(c02_returned, 1, 1), CASE(c03_global, 1, 1), CASE(c03b_thread_local, 1, 1),
-    CASE(c04_unknown, 1, 1), CASE(c05a_known, 0, 1), CASE(c05b_noescape, 0, 1), CASE(c05c_leaks, 1, 1),
-    CASE(c06_result, 0, 1), CASE(c06b_result_kept, 1, 1), CASE(c06c_box, 0, 1), CASE(c06d_box_kept, 1, 1),
-    CASE(c07a_virtual, 1, 1), CASE(c07b_final, 0, 1), CASE(c07c_body_elsewhere, 1, 1),
-    CASE(c08a_function_away, 1, 1), CASE(c08b_lambda, 0, 1), CASE(c08c_function_here, 0, 1),
-    CASE(c09a_length_100, 1, 1), CASE(c09b_array, 0, 1), CASE(c10a_64k, 1, 1), CASE(c10b_65k, 1, 1),
-    CASE(c10c_2k, 1, 1), CASE(c10d_2k_leaf, 0, 1), CASE(c10e_aligned, 0, 1), CASE(c11a_loop, 0, 10),
-    CASE(c11b_carried, 10, 11), CASE(c11c_after_loop, 0, 7), CASE(c11d_zeroed, 0, 10),
-    CASE(c11e_carried_in_memory, 10, 10), CASE(c11f_holder_of_the_round, 0, 10), CASE(c11g_inner_loop, 25, 25),
-    CASE(c12a_list, 10, 10), CASE(c12b_two, 0, 2), CASE(c12c_barrier, 0, 2), CASE(c12d_ring, 0, 2),
-    CASE(c12e_self, 0, 1), CASE(c12g_ring_away, 2, 2), CASE(c12f_ring_kept, 2, 2), CASE(c13_cold, 1, 1), CASE(c14_recursion_50, 0, 51),
-    CASE(c15_phi, 0, 1), CASE(c16a_destructor, 1, 1), CASE(c16b_finalizer, 1, 1), CASE(c16c_heap, 1, 1),
-    CASE(c16d_weak, 1, 1), CASE(c16e_freed, 0, 1), CASE(c16f_kept_alive, 0, 1),
-    CASE(c17a_throwing_constructor, 0, 1), CASE(c17b_constructor_elsewhere, 1, 1), CASE(c17c_try, 0, 1),
-    CASE(c17d_thrown, 1, 1), CASE(c18a_number, 1, 1), CASE(c18b_compared, 0, 1), CASE(c18c_hidden, 1, 1),
-    CASE(c18d_byte, 1, 1), CASE(c19_parameter, 1, 1), CASE(c20a_holder, 0, 1), CASE(c20b_holder_leaks, 1, 1),
-    CASE(c20c_holder_away, 1, 1), CASE(c20d_holder_copied, 1, 1), CASE(c20e_put_elsewhere, 1, 1),
-    CASE(c20f_any, 0, 1), CASE(c20g_pair, 0, 1), CASE(c20h_unique, 0, 1), CASE(c21_setjmp, 1, 1),
-    CASE(c22_memcpy, 0, 2), CASE(c23_atomic, 0, 2), CASE(c24_static, 1, 1),
+    CASE(c01_local, 0, 1),
+    CASE(c02_returned, 1, 1),
+    CASE(c03_global, 1, 1),
+    CASE(c03b_thread_local, 1, 1),
+    CASE(c04_unknown, 1, 1),
+    CASE(c05a_known, 0, 1),
+    CASE(c05b_noescape, 0, 1),
+    CASE(c05c_leaks, 1, 1),
+    CASE(c06_result, 0, 1),
+    CASE(c06b_result_kept, 1, 1),
+    CASE(c06c_box, 0, 1),
+    CASE(c06d_box_kept, 1, 1),
+    CASE(c07a_virtual, 1, 1),
+    CASE(c07b_final, 0, 1),
+    CASE(c07c_body_elsewhere, 1, 1),
+    CASE(c08a_function_away, 1, 1),
+    CASE(c08b_lambda, 0, 1),
+    CASE(c08c_function_here, 0, 1),
+    CASE(c09a_length_100, 1, 1),
+    CASE(c09b_array, 0, 1),
+    CASE(c10a_64k, 1, 1),
+    CASE(c10b_65k, 1, 1),
+    CASE(c10c_2k, 1, 1),
+    CASE(c10d_2k_leaf, 0, 1),
+    CASE(c10e_aligned, 0, 1),
+    CASE(c11a_loop, 0, 10),
+    CASE(c11b_carried, 10, 11),
+    CASE(c11c_after_loop, 0, 7),
+    CASE(c11d_zeroed, 0, 10),
+    CASE(c11e_carried_in_memory, 10, 10),
+    CASE(c11f_holder_of_the_round, 0, 10),
+    CASE(c11g_inner_loop, 25, 25),
+    CASE(c12a_list, 10, 10),
+    CASE(c12b_two, 0, 2),
+    CASE(c12c_barrier, 0, 2),
+    CASE(c12d_ring, 0, 2),
+    CASE(c12e_self, 0, 1),
+    CASE(c12g_ring_away, 2, 2),
+    CASE(c12f_ring_kept, 2, 2),
+    CASE(c13_cold, 1, 1),
+    CASE(c14_recursion_50, 0, 51),
+    CASE(c15_phi, 0, 1),
+    CASE(c16a_destructor, 1, 1),
+    CASE(c16b_finalizer, 1, 1),
+    CASE(c16c_heap, 1, 1),
+    CASE(c16d_weak, 1, 1),
+    CASE(c16e_freed, 0, 1),
+    CASE(c16f_kept_alive, 0, 1),
+    CASE(c17a_throwing_constructor, 0, 1),
+    CASE(c17b_constructor_elsewhere, 1, 1),
+    CASE(c17c_try, 0, 1),
+    CASE(c17d_thrown, 1, 1),
+    CASE(c18a_number, 1, 1),
+    CASE(c18b_compared, 0, 1),
+    CASE(c18c_hidden, 1, 1),
+    CASE(c18d_byte, 1, 1),
+    CASE(c19_parameter, 1, 1),
+    CASE(c20a_holder, 0, 1),
+    CASE(c20b_holder_leaks, 1, 1),
+    CASE(c20c_holder_away, 1, 1),
+    CASE(c20d_holder_copied, 1, 1),
+    CASE(c20e_put_elsewhere, 1, 1),
+    CASE(c20f_any, 0, 1),
+    CASE(c20g_pair, 0, 1),
+    CASE(c20h_unique, 0, 1),
+    CASE(c21_setjmp, 1, 1),
+    CASE(c22_memcpy, 0, 2),
+    CASE(c23_atomic, 0, 2),
+    CASE(c24_static, 1, 1),
 };
 const unsigned case_count = sizeof cases / sizeof *cases;

@@ -62,7 +62,9 @@ struct Elsewhere {
     long value;
 };
 
-inline void put_inline(Holder& holder, Vec3* p) { holder.vec = p; }
+inline void put_inline(Holder& holder, Vec3* p) {
+    holder.vec = p;
+}
 
 long elsewhere(Vec3* p);
 long elsewhere_kept_nothing(const Vec3* p CAIRN_NOESCAPE);

@@ -39,14 +39,30 @@ long elsewhere(Vec3* p) {
     kept = p;
     return static_cast<long>(p->x + p->y);
 }
-long elsewhere_kept_nothing(const Vec3* p CAIRN_NOESCAPE) { return static_cast<long>(p->x + p->y + p->z); }
-long elsewhere_bytes(const void* p CAIRN_NOESCAPE) { return *static_cast<const char*>(p); }
-long elsewhere_shape(const Shape* shape) { return shape->area(); }
-long elsewhere_function(const std::function<long()>& function) { return function(); }
-long elsewhere_holder(const Holder& holder) { return static_cast<long>(holder.vec->x) + holder.number; }
-void elsewhere_number(std::uintptr_t address) { number = address; }
-long elsewhere_ring(const Node* node CAIRN_NOESCAPE) { return node->next->next->value * 10 + node->next->value; }
-long Circle::area() const { return 3 * radius * radius; }
+long elsewhere_kept_nothing(const Vec3* p CAIRN_NOESCAPE) {
+    return static_cast<long>(p->x + p->y + p->z);
+}
+long elsewhere_bytes(const void* p CAIRN_NOESCAPE) {
+    return *static_cast<const char*>(p);
+}
+long elsewhere_shape(const Shape* shape) {
+    return shape->area();
+}
+long elsewhere_function(const std::function<long()>& function) {
+    return function();
+}
+long elsewhere_holder(const Holder& holder) {
+    return static_cast<long>(holder.vec->x) + holder.number;
+}
+void elsewhere_number(std::uintptr_t address) {
+    number = address;
+}
+long elsewhere_ring(const Node* node CAIRN_NOESCAPE) {
+    return node->next->next->value * 10 + node->next->value;
+}
+long Circle::area() const {
+    return 3 * radius * radius;
+}
 Elsewhere::Elsewhere(long value) : value(value) {}
 
 int main() {

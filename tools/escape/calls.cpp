@@ -14,7 +14,9 @@ namespace {
 
 constexpr unsigned max_depth = 12;
 
-std::string shown(const Function& function) { return "'" + readable(function) + "'"; }
+std::string shown(const Function& function) {
+    return "'" + readable(function) + "'";
+}
 
 std::string why_unknown(const CallBase& call) {
     const auto* callee = dyn_cast<Function>(call.getCalledOperand()->stripPointerCasts());
@@ -139,7 +141,8 @@ Summary Summaries::parameter(Function& function, unsigned index, Levels levels, 
         summary.leaks = !flow.follow(*function.getArg(index), levels);
         summary.leak = flow.leak();
         summary.returned = flow.returned();
-        is_stable = summary.leaks || (summary.returned & ~open_[mine].returned) == 0 || open_[mine].lowest > mine;
+        is_stable =
+            summary.leaks || (summary.returned & ~open_[mine].returned) == 0 || open_[mine].lowest > mine;
         open_[mine].returned |= summary.returned;
     }
     const bool is_final = open_[mine].lowest >= mine;

@@ -82,7 +82,8 @@ public:
 
 private:
     std::string limit_of(const Site& site) {
-        if (site.bytes > limits_.object_bytes) return too_large(site.bytes, limits_.object_bytes, "the stack");
+        if (site.bytes > limits_.object_bytes)
+            return too_large(site.bytes, limits_.object_bytes, "the stack");
         if (site.bytes > limits_.recursive_bytes && may_recurse(function_, library_))
             return too_large(site.bytes, limits_.recursive_bytes, "a function that may call itself");
         if (frame_ + site.bytes > limits_.frame_bytes)

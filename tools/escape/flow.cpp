@@ -196,7 +196,8 @@ void Flow::visit_integer(Instruction& user) {
 // The distance between two values that are followed alike gives nobody more than he has.
 void Flow::check_differences() {
     for (Instruction* each : differences_)
-        if (((levels_.lookup(each->getOperand(0)) ^ levels_.lookup(each->getOperand(1))) & all_distances) != 0)
+        if (((levels_.lookup(each->getOperand(0)) ^ levels_.lookup(each->getOperand(1))) & all_distances) !=
+            0)
             leaks(*each, "its address is converted to an integer");
 }
 
@@ -210,7 +211,8 @@ void Flow::hold(const Instruction& at, Value& pointer, HeldAt part) {
     stores_.insert(&at);
     APInt offset(layout_.getIndexTypeSizeInBits(pointer.getType()), 0);
     Value* base = pointer.stripAndAccumulateConstantOffsets(layout_, offset, true);
-    if (hold_in(at, *base, {offset.isNegative() ? -1 : offset.getSExtValue(), part.bytes, part.levels})) return;
+    if (hold_in(at, *base, {offset.isNegative() ? -1 : offset.getSExtValue(), part.bytes, part.levels}))
+        return;
     SmallPtrSet<Value*, 8> bases;
     if (!find_bases(pointer, bases)) return leaks(at, "stored to memory through a pointer");
     for (Value* each : bases)

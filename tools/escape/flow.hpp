@@ -1,9 +1,10 @@
-// Where an object's address goes inside one function: every use of it is followed, and what is not known to be
-// harmless is a leak.
+// Where an object's address goes inside one function: every use of it is followed, and what is not known to
+// be harmless is a leak.
 //
 //   1. The address flows through casts, offsets, phis, selects, and integers that only carry it.
-//   2. A store into memory of this function's own, which nothing else points into, makes that memory a holder;
-//      all uses of the holder's address are followed too, and what is loaded from it is the address again.
+//   2. A store into memory of this function's own, which nothing else points into, makes that memory a
+//   holder;    all uses of the holder's address are followed too, and what is loaded from it is the address
+//   again.
 //   3. A call is harmless if its parameter is not captured, or if following it through the callee's body says
 //      so (Summaries); what the callee may return is followed on.
 //   4. A store anywhere else, a return, a throw, an unknown call or operation is the leak, with its reason.
@@ -110,8 +111,8 @@ struct Summary {
 };
 
 // Summaries of callees, for as long as no function changes. A function that is met while it is being followed
-// is taken to keep nothing, which is then found out where it was met first, and to return what is known so far;
-// it is followed again until that is all. What rests on such an answer is not remembered.
+// is taken to keep nothing, which is then found out where it was met first, and to return what is known so
+// far; it is followed again until that is all. What rests on such an answer is not remembered.
 class Summaries {
 public:
     explicit Summaries(bool trusts_inline) : trusts_inline_(trusts_inline) {}

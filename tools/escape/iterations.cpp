@@ -62,13 +62,16 @@ bool is_across(const CallBase& site, const Instruction* made, const Use& use) {
     return false;
 }
 
-bool is_slot_address(const Value& value) { return isa<AllocaInst>(getUnderlyingObject(&value, 0)); }
+bool is_slot_address(const Value& value) {
+    return isa<AllocaInst>(getUnderlyingObject(&value, 0));
+}
 
 bool has_value_across(const CallBase& site, const Flow& flow) {
     for (const auto& [value, levels] : flow.levels()) {
         if (value == &site || is_slot_address(*value)) continue;
         for (const Use& use : value->uses())
-            if (isa<Instruction>(use.getUser()) && is_across(site, dyn_cast<Instruction>(value), use)) return true;
+            if (isa<Instruction>(use.getUser()) && is_across(site, dyn_cast<Instruction>(value), use))
+                return true;
     }
     return false;
 }
@@ -91,7 +94,8 @@ Instructions births_of(const AllocaInst& slot) {
         for (const User* user : names.pop_back_val()->users()) {
             const auto* start = dyn_cast<IntrinsicInst>(user);
             const auto* part = dyn_cast<GetElementPtrInst>(user);
-            if (isa<BitCastInst>(user) || (part != nullptr && part->hasAllZeroIndices())) names.push_back(user);
+            if (isa<BitCastInst>(user) || (part != nullptr && part->hasAllZeroIndices()))
+                names.push_back(user);
             else if (start != nullptr && start->getIntrinsicID() == Intrinsic::lifetime_start &&
                      is_whole(*start, slot))
                 births.insert(start);
@@ -103,7 +107,8 @@ Instructions births_of(const AllocaInst& slot) {
 bool is_read(const Instruction& user, const Flow& flow) {
     if (const auto* intrinsic = dyn_cast<IntrinsicInst>(&user))
         if (intrinsic->isLifetimeStartOrEnd() || isa<DbgInfoIntrinsic>(intrinsic)) return false;
-    if (!user.mayReadFromMemory() || (isa<LoadInst>(user) && flow.levels().count(const_cast<Instruction*>(&user)) == 0))
+    if (!user.mayReadFromMemory() ||
+        (isa<LoadInst>(user) && flow.levels().count(const_cast<Instruction*>(&user)) == 0))
         return false;
     for (const Value* operand : user.operands()) {
         const auto found = flow.levels().find(const_cast<Value*>(operand));

@@ -31,7 +31,8 @@ void read_size(const char* name, std::uint64_t& bytes) {
     if (unit != 1) ++end;
     const bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
     if (is_number && number <= UINT32_MAX / unit) bytes = number * unit;
-    else errs() << "cairn-escape: " << name << "=" << text << " is no size such as 1024, 16K or 1M; ignored\n";
+    else
+        errs() << "cairn-escape: " << name << "=" << text << " is no size such as 1024, 16K or 1M; ignored\n";
 }
 
 bool is_set(const char* name) {
@@ -45,8 +46,8 @@ bool calls_nobody(const Function& function, const TargetLibraryInfo& library) {
     LibFunc known;
     return function.isIntrinsic() || library.getLibFunc(function, known) ||
            treatment_of(name) != Treatment::unknown || name.take_front(6) == "cairn_" ||
-           name.take_front(6) == "__cxa_" ||
-           name == "_ZSt9terminatev" || name.take_front(10) == "_ZSt20__thr";
+           name.take_front(6) == "__cxa_" || name == "_ZSt9terminatev" ||
+           name.take_front(10) == "_ZSt20__thr";
 }
 
 // False: a call through a pointer, or one that is given a function, or too much to look at.
@@ -90,7 +91,8 @@ bool may_recurse(const Function& function, const TargetLibraryInfo& library) {
         const Function* callee = work.pop_back_val();
         if (callee == &function) return true;
         if (!seen.insert(callee).second || calls_nobody(*callee, library)) continue;
-        if (callee->isDeclaration() || seen.size() > max_functions || !add_callees(*callee, work)) return true;
+        if (callee->isDeclaration() || seen.size() > max_functions || !add_callees(*callee, work))
+            return true;
     }
     return false;
 }
@@ -101,7 +103,8 @@ std::uint64_t frame_bytes(const Function& function) {
     for (const Instruction& instruction : function.getEntryBlock())
         if (const auto* slot = dyn_cast<AllocaInst>(&instruction))
             if (const auto* count = dyn_cast<ConstantInt>(slot->getArraySize()))
-                bytes += layout.getTypeAllocSize(slot->getAllocatedType()).getFixedValue() * count->getZExtValue();
+                bytes +=
+                    layout.getTypeAllocSize(slot->getAllocatedType()).getFixedValue() * count->getZExtValue();
     return bytes;
 }
 

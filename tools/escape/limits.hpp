@@ -3,8 +3,9 @@
 //   object      16 KiB, 1 KiB in a function that may call itself
 //   frame       64 KiB, what the function has already included
 //
-// CAIRN_ESCAPE_MAX in the compiler's environment sets the first: a number of bytes, with K or M after it; `64K`
-// is Go's. CAIRN_ESCAPE_MAX_RECURSIVE and CAIRN_ESCAPE_MAX_FRAME set the others, CAIRN_ESCAPE=off moves nothing.
+// CAIRN_ESCAPE_MAX in the compiler's environment sets the first: a number of bytes, with K or M after it;
+// `64K` is Go's. CAIRN_ESCAPE_MAX_RECURSIVE and CAIRN_ESCAPE_MAX_FRAME set the others, CAIRN_ESCAPE=off moves
+// nothing.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -15,7 +15,8 @@ bool is_library(StringRef file) {
     const StringRef folder = sys::path::filename(sys::path::parent_path(file));
     if (folder == "cairn") {
         const StringRef name = sys::path::filename(file);
-        for (const StringRef own : {"cairn.hpp", "cairn.h", "ptr.hpp", "layout.hpp", "containers.hpp", "fiber.hpp"})
+        for (const StringRef own :
+             {"cairn.hpp", "cairn.h", "ptr.hpp", "layout.hpp", "containers.hpp", "fiber.hpp"})
             if (name == own) return true;
     }
     return file.contains("/include/c++/") || file.contains("/include/x86_64-linux-gnu/c++/");
@@ -33,9 +34,12 @@ DebugLoc user_location(const DebugLoc& location) {
 std::string place_of(const DebugLoc& location) {
     const DebugLoc seen = user_location(location);
     if (!seen) return {};
-    return seen->getFilename().str() + ":" + std::to_string(seen.getLine()) + ":" + std::to_string(seen.getCol());
+    return seen->getFilename().str() + ":" + std::to_string(seen.getLine()) + ":" +
+           std::to_string(seen.getCol());
 }
 
-std::string place_of(const Instruction& instruction) { return place_of(instruction.getDebugLoc()); }
+std::string place_of(const Instruction& instruction) {
+    return place_of(instruction.getDebugLoc());
+}
 
 }  // namespace cairn::escape

@@ -30,8 +30,8 @@ using namespace llvm;
 // The major of the clang that loads this; 0 when it does not say.
 unsigned running_major() {
     using Version = std::string (*)();
-    const auto version = reinterpret_cast<Version>(
-        dlsym(RTLD_DEFAULT, "_ZN5clang19getClangFullVersionB5cxx11Ev"));
+    const auto version =
+        reinterpret_cast<Version>(dlsym(RTLD_DEFAULT, "_ZN5clang19getClangFullVersionB5cxx11Ev"));
     if (version == nullptr) return 0;
     const std::string text = version();
     const std::size_t at = text.find("version ");
@@ -58,8 +58,8 @@ FunctionPassManager functions(Pass pass) {
 void add_passes(PassBuilder& builder) {
     const unsigned major = running_major();
     if (major != 0 && major != LLVM_VERSION_MAJOR) {
-        errs() << "cairn-escape: this plugin is for clang " << LLVM_VERSION_MAJOR << " and does nothing in clang "
-               << major << "\n";
+        errs() << "cairn-escape: this plugin is for clang " << LLVM_VERSION_MAJOR
+               << " and does nothing in clang " << major << "\n";
         return;
     }
     const Limits limits = read_limits();
@@ -67,10 +67,9 @@ void add_passes(PassBuilder& builder) {
     builder.registerPipelineStartEPCallback([](ModulePassManager& passes, OptimizationLevel level) {
         if (level == OptimizationLevel::O0) passes.addPass(NothingMoves());
     });
-    builder.registerScalarOptimizerLateEPCallback(
-        [limits](FunctionPassManager& passes, OptimizationLevel) {
-            passes.addPass(EscapePass(limits, Tells::moved));
-        });
+    builder.registerScalarOptimizerLateEPCallback([limits](FunctionPassManager& passes, OptimizationLevel) {
+        passes.addPass(EscapePass(limits, Tells::moved));
+    });
     builder.registerVectorizerStartEPCallback([limits](FunctionPassManager& passes, OptimizationLevel) {
         passes.addPass(EscapePass(limits, Tells::everything));
     });

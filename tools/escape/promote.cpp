@@ -39,7 +39,8 @@ Instruction* last_user(const CallBase& call, const Flow& flow) {
     Instruction* last = nullptr;
     if (!flow.holders().empty()) return nullptr;
     for (Instruction* user : flow.users()) {
-        if (user->getParent() != call.getParent() || user->isTerminator() || isa<PHINode>(user)) return nullptr;
+        if (user->getParent() != call.getParent() || user->isTerminator() || isa<PHINode>(user))
+            return nullptr;
         if (last == nullptr || last->comesBefore(user)) last = user;
     }
     return last;

@@ -25,8 +25,9 @@ void report_slot(OptimizationRemarkEmitter& emitter, const Site& site) {
     emitter.emit([&] {
         return OptimizationRemark(pass_name, "OnStack", user_location(site.call->getDebugLoc()),
                                   site.call->getParent())
-               << NV("Object", object_name(site)) << " does not escape: "
-               << NV("Size", static_cast<unsigned long long>(site.bytes)) << " bytes on the stack";
+               << NV("Object", object_name(site))
+               << " does not escape: " << NV("Size", static_cast<unsigned long long>(site.bytes))
+               << " bytes on the stack";
     });
 }
 

@@ -1,5 +1,5 @@
-// What the pass tells of each allocation: remarks for -Rpass=escape, -Rpass-missed=escape and the YAML records
-// of -fsave-optimization-record.
+// What the pass tells of each allocation: remarks for -Rpass=escape, -Rpass-missed=escape and the YAML
+// records of -fsave-optimization-record.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -50,7 +50,8 @@ enum Member : unsigned { size_member = 0, align_member = 1, name_member = 6, mem
 
 const llvm::ConstantStruct* descriptor(const llvm::Value* argument) {
     const auto* variable = llvm::dyn_cast<llvm::GlobalVariable>(argument->stripPointerCasts());
-    if (variable == nullptr || !variable->isConstant() || !variable->hasDefinitiveInitializer()) return nullptr;
+    if (variable == nullptr || !variable->isConstant() || !variable->hasDefinitiveInitializer())
+        return nullptr;
     const auto* fields = llvm::dyn_cast<llvm::ConstantStruct>(variable->getInitializer());
     return fields != nullptr && fields->getNumOperands() == member_count ? fields : nullptr;
 }
@@ -65,7 +66,8 @@ std::string text_of(const llvm::Value* pointer) {
     const auto* variable = llvm::dyn_cast<llvm::GlobalVariable>(pointer->stripInBoundsConstantOffsets());
     if (variable == nullptr || !variable->hasDefinitiveInitializer()) return {};
     const llvm::Constant* data = variable->getInitializer();
-    while (llvm::isa<llvm::ConstantStruct>(data)) data = llvm::cast<llvm::ConstantStruct>(data)->getOperand(0);
+    while (llvm::isa<llvm::ConstantStruct>(data))
+        data = llvm::cast<llvm::ConstantStruct>(data)->getOperand(0);
     const auto* array = llvm::dyn_cast<llvm::ConstantDataArray>(data);
     return array != nullptr && array->isCString() ? array->getAsCString().str() : std::string();
 }
@@ -94,7 +96,9 @@ llvm::StringRef called_name(const llvm::CallBase& call) {
     return function == nullptr ? llvm::StringRef() : function->getName();
 }
 
-std::string readable(const llvm::Function& function) { return llvm::demangle(function.getName().str()); }
+std::string readable(const llvm::Function& function) {
+    return llvm::demangle(function.getName().str());
+}
 
 Entry entry_of(const llvm::CallBase& call) {
     const llvm::StringRef name = called_name(call);
