@@ -24,8 +24,7 @@ function(cairn_escape_plugin major)
   target_include_directories(${plugin} SYSTEM PRIVATE ${headers})
   target_compile_definitions(${plugin} PRIVATE
     __STDC_CONSTANT_MACROS __STDC_FORMAT_MACROS __STDC_LIMIT_MACROS _GNU_SOURCE)
-  target_compile_options(${plugin} PRIVATE -O1 -g0 -fno-rtti -fno-exceptions -fvisibility=hidden
-    -fvisibility-inlines-hidden)
+  target_compile_options(${plugin} PRIVATE -O1 -g0 -fno-rtti -fno-exceptions)
   target_link_libraries(${plugin} PRIVATE cairn_warnings ${CMAKE_DL_LIBS})
   # All in one: LLVM's headers take longer to read than the pass does to compile.
   set_target_properties(${plugin} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)

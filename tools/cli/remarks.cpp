@@ -125,14 +125,20 @@ Remarks read_remarks(std::string_view output, bool with_parameters) {
         R"(^(.*?):(\d+):(\d+): remark: (.*) \[-Rpass(-missed|-analysis|)=escape\]$)");
     Remarks remarks;
     std::map<Place, Verdict> verdicts;
+    std::string included;  // "In file included from": belongs to the next line
     while (!output.empty()) {
         const std::size_t end = output.find('\n');
         const std::string line(output.substr(0, end));
         output.remove_prefix(end == std::string_view::npos ? output.size() : end + 1);
         std::smatch found;
+        if (line.starts_with("In file included from ") || line.starts_with("                 from ")) {
+            included += line + "\n";
+            continue;
+        }
         if (line.find(": remark: ") == std::string::npos || !std::regex_match(line, found, remark) ||
             !add(verdicts, found, with_parameters))
-            remarks.rest += line + "\n";
+            remarks.rest += included + line + "\n";
+        included.clear();
     }
     Sources sources;
     for (auto& [place, verdict] : verdicts) {

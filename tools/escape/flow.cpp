@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "flow.hpp"
 
+#include "llvm/Demangle/Demangle.h"
 #include "llvm/IR/Operator.h"
 #include "runtime.hpp"
 
@@ -16,7 +17,7 @@ constexpr unsigned max_bases = 16;
 
 // "global 'x'", for messages.
 std::string name_of(const GlobalValue& global) {
-    return "global '" + global.getName().str() + "'";
+    return "global '" + demangle(global.getName().str()) + "'";
 }
 
 // An empty address that nothing is stored at.
