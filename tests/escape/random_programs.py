@@ -23,7 +23,7 @@ PROLOGUE = """
 #include <cstring>
 #include <functional>
 #include <vector>
-#include "cairn/cairn.hpp"
+#include "cairn/containers.hpp"
 struct N {
     cairn::Ptr<N> a, b;
     long v = 0;
@@ -125,8 +125,9 @@ class Program:
         self.say(f"{{ {kind} f = [{caught}](long k) {{ return look({caught}) * k; }}; total += f(n); }}")
 
     def vector(self, level):
-        self.say(f"{{ std::vector<N*> v; v.reserve(4); v.push_back({self.any()}); v.push_back({self.any()});"
-                 f" scribble(); total += look(v[n & 1]); {self.any()} = v[1]; }}")
+        first, second = self.any(), self.any()
+        self.say(f"{{ std::vector<N*, cairn::allocator<N*>> v; v.reserve(4); v.push_back({first});"
+                 f" v.push_back({second}); scribble(); total += look(v[n & 1]); {self.any()} = v[1]; }}")
 
     def thrown(self, level):
         what = self.any() if self.random.random() < 0.3 else "n"
@@ -180,7 +181,8 @@ class Program:
             self.lines.append(f"    return {result};\n}}")
         calls = "".join(f"f{i}(make<N>(nullptr, nullptr, k), 5 + k);\n" for i in range(self.functions))
         report = 'std::printf("%ld\\n", total);\n'
-        main = "\nint main() {\nfor (long k = 0; k < 6; ++k) {\n" + calls + report + "}\n}\n"
+        loop = "for (long k = 0; k < 6; ++k) {\n" + calls + report + "}\n"
+        main = "\nint main() {\ncairn::scan_static_data(globals);\n" + loop + "}\n"
         return PROLOGUE + "\n".join(self.lines) + main
 
 
