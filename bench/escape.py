@@ -32,8 +32,8 @@ def loops(*command):
 def programs(folder, options):
     """(name, command) of all there are."""
     library = options.build / "lib"
-    clang = [f"clang++-{options.major}", "-std=c++20", "-O2", "-I", INCLUDE, HERE / "escape/loops.cpp", "-L", library,
-             "-lcairn", f"-Wl,-rpath,{library}"]
+    clang = [f"clang++-{options.major}", "-std=c++20", "-O2", "-I", INCLUDE, HERE / "escape/loops.cpp",
+             "-L", library, "-lcairn", f"-Wl,-rpath,{library}"]
     run(*clang, "-o", folder / "heap")
     run(*clang, options.plugin, "-o", folder / "stack")
     found = [("Cairn, all on the heap", [folder / "heap"]), ("Cairn with the pass", [folder / "stack"])]
@@ -41,7 +41,8 @@ def programs(folder, options):
         environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "", "GOWORK": "off"}
         run("go", "build", "-o", folder / "go", ".", cwd=HERE / "escape/go", env=environment)
         version = run("go", "version").split()[2].removeprefix("go")
-        found += [(f"Go {version}, made to escape", [folder / "go", "heap"]), (f"Go {version}", [folder / "go"])]
+        found += [(f"Go {version}, made to escape", [folder / "go", "heap"]),
+                  (f"Go {version}", [folder / "go"])]
     return found
 
 
