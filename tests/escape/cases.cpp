@@ -472,6 +472,27 @@ long c22_memcpy() {
     std::memcpy(q, p, sizeof *p);
     return read_vec(q) + elsewhere_kept_nothing(p);
 }
+long c22b_bytes_of_pointers() {
+    struct Three {
+        Vec3* p[3];
+    };
+    struct Numbers {
+        long n[3];
+    };
+    auto* p = make<Vec3>(1., 2., 3.);  // heap: passed to unknown function 'elsewhere_number
+    const Three three{{p, nullptr, p}};
+    Numbers numbers;
+    std::memcpy(&numbers, &three, sizeof three);
+    elsewhere_number(numbers.n[2 - never]);
+    return read_vec(three.p[0]);
+}
+long c22c_copied_holder() {
+    auto* p = make<Vec3>(1., 2., 3.);  // stack
+    Holder holders[4] = {{nullptr, 1}, {p, 2}, {nullptr, 3}, {nullptr, 4}};
+    Holder other[4];
+    std::memcpy(other, holders, sizeof holders);
+    return read_held(other[1]) + other[2].number;
+}
 long c23_atomic() {
     auto* p = make<AtomicNode>();       // stack
     auto* q = make<Node>(nullptr, 5L);  // stack
@@ -555,6 +576,8 @@ const Case cases[] = {
     CASE(c20h_unique, 0, 1),
     CASE(c21_setjmp, 1, 1),
     CASE(c22_memcpy, 0, 2),
+    CASE(c22b_bytes_of_pointers, 1, 1),
+    CASE(c22c_copied_holder, 0, 1),
     CASE(c23_atomic, 0, 2),
     CASE(c24_static, 1, 1),
 };

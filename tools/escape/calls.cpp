@@ -69,14 +69,29 @@ bool Flow::visit_intrinsic(IntrinsicInst& call, Use& use, Levels levels) {
     return false;
 }
 
-// memcpy and its kin: argument 0 is the target, 1 the source, 2 the size.
+// memcpy and its kin: argument 0 is the target, 1 the source, 2 the size. What is copied may be read as any
+// type.
 void Flow::visit_copy(CallBase& call, unsigned argument, Levels levels) {
     if (argument != 1) return;
     Value& source = *call.getArgOperand(1);
+    Value& target = *call.getArgOperand(0);
     const auto* size = dyn_cast<ConstantInt>(call.getArgOperand(2));
     const std::uint64_t bytes = size != nullptr ? size->getZExtValue() : UINT32_MAX;
-    if (const Levels moved = content(source, levels, bytes); moved != 0)
-        hold(call, *call.getArgOperand(0), {-1, bytes, moved | (levels & as_integer)});
+    APInt offset(layout_.getIndexTypeSizeInBits(source.getType()), 0);
+    const auto found = holders_.find(source.stripAndAccumulateConstantOffsets(layout_, offset, true));
+    const std::int64_t first = offset.getSExtValue();
+    bool is_exact = found != holders_.end();
+    if (is_exact)
+        for (const HeldAt& part : found->second) is_exact = is_exact && part.offset >= first;
+    if (!is_exact) {
+        const Levels moved = content(source, levels, bytes);
+        if (moved != 0) hold(call, target, {0, bytes, moved | as_integer});
+        return;
+    }
+    const llvm::SmallVector<HeldAt, 2> parts = found->second;  // hold() may add to it
+    for (const HeldAt& part : parts)
+        if (part.offset < first + static_cast<std::int64_t>(bytes))
+            hold(call, target, {part.offset - first, part.bytes, part.levels | as_integer});
 }
 
 // An empty text does nothing, whatever it is said to do: it keeps its operands alive, or hides them.

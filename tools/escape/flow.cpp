@@ -57,10 +57,10 @@ bool is_plain_access(const Instruction& access) {
     return false;
 }
 
-// The levels of a value as they are in memory once `store` has been done.
+// The levels of a value as they are in memory once `store` has been done. A store that does not say what it
+// stores may be the rest of a copy, which is read as any type; clang never says it of atomic ones.
 Levels as_stored(const StoreInst& store, Levels levels) {
-    const bool is_pointer = store.getValueOperand()->getType()->isPtrOrPtrVectorTy();
-    const bool is_untold = !is_pointer && !store.isAtomic() && !store.hasMetadata(LLVMContext::MD_tbaa);
+    const bool is_untold = !store.isAtomic() && !store.hasMetadata(LLVMContext::MD_tbaa);
     return is_untold || is_plain_access(store) ? levels | as_integer : levels;
 }
 
@@ -164,7 +164,7 @@ void Flow::visit(Use& use, Levels levels) {
     case Instruction::Store: {
         auto& store = cast<StoreInst>(user);
         const auto bytes = layout_.getTypeStoreSize(store.getValueOperand()->getType()).getFixedValue();
-        if (operand == 0) hold(user, *store.getPointerOperand(), {-1, bytes, as_stored(store, levels)});
+        if (operand == 0) hold(user, *store.getPointerOperand(), {0, bytes, as_stored(store, levels)});
         return;
     }
     case Instruction::AtomicRMW:
@@ -172,7 +172,7 @@ void Flow::visit(Use& use, Levels levels) {
         Value& pointer = *user.getOperand(0);
         const auto bytes = layout_.getTypeStoreSize(user.getOperand(1)->getType()).getFixedValue();
         taint(user, operand == 0 ? content(pointer, levels, bytes) : levels);
-        if (operand != 0) hold(user, pointer, {-1, bytes, levels | as_integer});
+        if (operand != 0) hold(user, pointer, {0, bytes, levels | as_integer});
         return;
     }
     case Instruction::Ret: return visit_return(user, levels);
@@ -207,13 +207,13 @@ void Flow::visit_return(const Instruction& user, Levels levels) {
     else leaks(user, (levels & object_address) != 0 ? "returned" : "returned (inside an object)");
 }
 
-// A value of `part.levels` is stored at `pointer`: into holders, or out of sight.
+// A value of `part.levels` is stored at `pointer` + `part.offset`: into holders, or out of sight.
 void Flow::hold(const Instruction& at, Value& pointer, HeldAt part) {
     stores_.insert(&at);
     APInt offset(layout_.getIndexTypeSizeInBits(pointer.getType()), 0);
     Value* base = pointer.stripAndAccumulateConstantOffsets(layout_, offset, true);
-    if (hold_in(at, *base, {offset.isNegative() ? -1 : offset.getSExtValue(), part.bytes, part.levels}))
-        return;
+    const std::int64_t place = offset.getSExtValue() + part.offset;
+    if (hold_in(at, *base, {place < 0 ? -1 : place, part.bytes, part.levels})) return;
     SmallPtrSet<Value*, 8> bases;
     if (!find_bases(pointer, bases)) return leaks(at, "stored to memory through a pointer");
     for (Value* each : bases)
