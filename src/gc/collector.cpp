@@ -35,7 +35,9 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     heap::SpanAlloc& spans = heap.spans();
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
-    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
+              &deferred_};
+    deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
     if (!world_.initialize()) return false;
     roots_.initialize(spans.metadata());
@@ -405,6 +407,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     lock_.reset_after_fork();
     grey_lock_.reset_after_fork();
     pool_.reset_lock_after_fork();
+    deferred_.reset_lock_after_fork();
     heap_->swept().reset_locks_after_fork();
     sweeper_.reset_after_fork();
     crew_.reset_in_child();

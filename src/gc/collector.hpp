@@ -29,6 +29,7 @@
 
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
+#include "gc/client_marking.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
 #include "gc/crew.hpp"
@@ -92,6 +93,7 @@ struct CollectorEnvironment {
     volatile unsigned char* barrier_flag = nullptr;
     MarkPhase phase;          // asks the collector; for finalizers and weak handles
     RunnerEnvironment runner;
+    const ClientMarking* client = nullptr;  // of a front end that marks in its own ways
 };
 
 class Collector {
@@ -157,6 +159,7 @@ public:
     void reclaim(std::size_t bytes, std::size_t pages);
 
 private:
+    friend class ClientSink;
     enum class Worker : std::uint32_t { none, running };
 
     // collector.cpp
@@ -186,6 +189,12 @@ private:
     void check_marks();
     [[nodiscard]] bool stop_between_cycles(Mutator& mutator);
     void resume_after_look();
+
+    // client_marking.cpp
+    [[nodiscard]] bool may_begin() const;
+    void push_client_roots(Marker& marker, bool is_ahead);
+    void scan_deferred(Marker& marker, std::uintptr_t object);
+    [[nodiscard]] bool scan_all_deferred(Marker& marker);
 
     // cycle.cpp
     [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
@@ -221,6 +230,8 @@ private:
     WorkPool pool_;
     Crew crew_;                                             // [owner] who runs the cycle
     ConservativeWatch watch_;                               // [owner] likewise
+    DeferredObjects deferred_;
+    std::size_t scanned_deferred_ = 0;                      // [stopped] of them, in this stop
 
     base::RankedLock<base::Rank::runtime> lock_;
     CollectorSettings settings_;                            // [lock]
