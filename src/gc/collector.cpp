@@ -48,7 +48,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
         settings.poisons);
     Guard guard(lock_);
     const std::uint64_t now_ns = os::monotonic_ns();
-    pacer_.configure({settings.gc_percent, settings.memory_limit}, now_ns);
+    pacer_.configure(settings_.pace(), now_ns);
     limiter_.set_cpus(os::cpu_count(), now_ns);
     commit_pace(true);
     return true;
@@ -251,7 +251,7 @@ int Collector::set_gc_percent(int percent) {
     Guard guard(lock_);
     const int before = settings_.gc_percent;
     settings_.gc_percent = percent < 0 ? -1 : percent;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
 }
@@ -260,9 +260,16 @@ std::uint64_t Collector::set_memory_limit(std::uint64_t bytes) {
     Guard guard(lock_);
     const std::uint64_t before = settings_.memory_limit;
     settings_.memory_limit = bytes;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
+}
+
+void Collector::set_least_goal(std::uint64_t bytes) {
+    Guard guard(lock_);
+    settings_.least_goal_bytes = bytes;
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
+    if (!is_marking()) commit_pace(sweeper_.is_done());
 }
 
 Mode Collector::set_mode(Mode mode) {

@@ -56,6 +56,9 @@ struct CollectorSettings {
     bool traces = false;    // a line a cycle
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
+    std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
+
+    [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
 };
 
 // What one cycle did; for the trace, and summed for the statistics.
@@ -126,6 +129,7 @@ public:
     void collect(Mutator& mutator);
     int set_gc_percent(int percent);
     std::uint64_t set_memory_limit(std::uint64_t bytes);
+    void set_least_goal(std::uint64_t bytes);
     Mode set_mode(Mode mode);
     [[nodiscard]] CollectorStats stats();
 
