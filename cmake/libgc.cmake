@@ -15,5 +15,7 @@ target_link_libraries(cairn-libgc PRIVATE $<BUILD_INTERFACE:cairn_inside> $<BUIL
 set_target_properties(cairn-libgc PROPERTIES OUTPUT_NAME gc VERSION 1 SOVERSION 1
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/libgc LINKER_LANGUAGE CXX)
 target_link_options(cairn-libgc PRIVATE -nodefaultlibs LINKER:-z,now LINKER:-z,relro LINKER:-z,nodelete
-  LINKER:-z,defs LINKER:--exclude-libs,ALL LINKER:--build-id=sha1)
+  LINKER:-z,defs LINKER:--exclude-libs,ALL LINKER:--build-id=sha1
+  LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/libgc.map)
+set_property(TARGET cairn-libgc APPEND PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/libgc.map)
 target_link_libraries(cairn-libgc PRIVATE -lc -lgcc)

@@ -26,6 +26,9 @@
 #include "api/allocating.hpp"
 #include "api/gc_runtime.hpp"
 #include "api/inside.hpp"
+// All of the interface, and without redirects, which are for clients.
+#define GC_THREADS 1
+#define GC_NO_THREAD_REDIRECTS 1
 #include "cairn/compat/gc/gc.h"
 #include "cairn/compat/gc/gc_disclaim.h"
 #include "cairn/compat/gc/gc_gcj.h"
@@ -34,15 +37,6 @@
 #include "cairn/compat/gc/gc_typed.h"
 #include "cairn/compat/gc/javaxfc.h"
 #include "gc/client_marking.hpp"
-
-// The redirects are for clients.
-#undef pthread_create
-#undef pthread_join
-#undef pthread_detach
-#undef pthread_cancel
-#undef pthread_exit
-#undef pthread_sigmask
-#undef dlopen
 
 namespace cairn::api::libgc {
 
