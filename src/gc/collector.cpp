@@ -39,7 +39,9 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
               &deferred_};
     deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
-    if (!world_.initialize()) return false;
+    // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:
+    // asymptote's lies in a frame that has returned.
+    if (!world_.initialize(0, {}, environment.client == nullptr)) return false;
     roots_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
     sweeper_.initialize(
