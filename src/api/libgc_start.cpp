@@ -198,7 +198,12 @@ void GC_ignore_warn_proc(char*, GC_word) {}
 
 // At exit, the report that the options ask for.
 __attribute__((destructor)) static void at_exit() {
-    if (cairn::api::gc_runtime.is_started()) cairn::api::runtime.report_if_asked();
+    using cairn::api::runtime;
+    if (!cairn::api::gc_runtime.is_started() || runtime.options.report == cairn::api::ReportFormat::none)
+        return;
+    const cairn::gc::CollectorStats stats = cairn::api::inside<cairn::gc::CollectorStats>(
+        {}, [] { return collector().stats(); });
+    runtime.report_if_asked(&stats);
 }
 
 }  // extern "C"

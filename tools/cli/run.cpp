@@ -129,6 +129,10 @@ std::optional<int> check_options(RunOptions& options) {
         options.report_file = file;
         if (options.report.empty()) options.report = "text";
     }
+    if (options.chooses && (options.wants_malloc || options.wants_collector))
+        return fail(exit_usage, "run: --auto chooses by itself: leave out --libgc and --malloc");
+    if (options.wants_collector && (!options.record.empty() || !options.library.empty()))
+        return fail(exit_usage, "run: --record and --lib are about malloc: leave out --libgc");
     if (options.record_sites && options.record.empty())
         return fail(exit_usage, "run: --record-sites needs --record FILE");
     return std::nullopt;
@@ -240,9 +244,7 @@ void declare_options(CLI::App& app, RunOptions& options) {
     app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
     app.add_flag("--libgc", options.wants_collector, "run it on Cairn's collector in place of libgc.so.1");
     app.add_flag("--malloc", options.wants_malloc, "run it on Cairn's malloc; with --libgc: on both");
-    app.add_flag("--auto", options.chooses, "the collector if the program needs libgc.so.1, else malloc (default)")
-        ->excludes("--libgc")
-        ->excludes("--malloc");
+    app.add_flag("--auto", options.chooses, "the collector if the program needs libgc.so.1, else malloc (default)");
     app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
         ->type_name("FILE");
     app.formatter(std::make_shared<RunFormatter>());
