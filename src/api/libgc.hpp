@@ -77,7 +77,10 @@ public:
             owner_.store(nullptr, std::memory_order_relaxed);  // relaxed: as above
             lock_.unlock();
         }
+        // relaxed, both: whoever looks has stopped this thread
+        by.is_leaving_section.store(true, std::memory_order_relaxed);
         gc::World::leave_runtime(by.thread);
+        by.is_leaving_section.store(false, std::memory_order_relaxed);  // relaxed: as above
     }
 
 private:

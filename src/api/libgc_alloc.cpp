@@ -205,34 +205,37 @@ unsigned aligned_class(std::size_t bytes, std::size_t alignment) {
     return heap::has_granular_slots(aligned) ? aligned : 0;
 }
 
-// Fills a list up to about a page of 4 KiB; a list of one when there is no more in the run.
-void* allocate_list(std::size_t bytes, int kind) {
+// A list of up to about 4 KiB, written to `list`: of one object when there is no more in the run. Without a
+// stop in between: a list of objects without pointers is followed by the client's mark procedure alone, which
+// finds it where it is written to.
+void allocate_list(std::size_t bytes, int kind, void** list) {
     constexpr std::size_t list_bytes = 4096;
     gc::Mutator& thread = self();
     run_pending();
     if (bytes < 16) bytes = 16;
-    if (bytes > heap::max_small_bytes || kind == kind_uncollectable || kind == kind_atomic_uncollectable) {
+    const bool is_rooted = kind == kind_uncollectable || kind == kind_atomic_uncollectable;
+    if (bytes > heap::max_small_bytes || is_rooted) {
         void* object = allocate_kind(bytes, kind);
         if (object != nullptr) *static_cast<void**>(object) = nullptr;
-        return object;
+        *list = object;
+        return;
     }
     const heap::ShapeId shape = shape_of_kind(kind, heap::swept_class_of(bytes));
-    void* first = allocate_shaped(bytes, shape);
-    if (first == nullptr) return nullptr;
-    const std::size_t slot_bytes = collector().swept().centrals().shapes()[shape].slot_bytes;
-    void** last = static_cast<void**>(first);
-    if (thread.thread.blocking_depth == 0) {
-        Allocating now(thread);
+    void* const first = allocate_shaped(bytes, shape);
+    auto** last = static_cast<void**>(first);
+    gc::InRuntime in(thread);
+    if (first != nullptr) {
         heap::AllocationRun& run = thread.cache.runs()[shape];
+        const std::size_t slot_bytes = collector().swept().centrals().shapes()[shape].slot_bytes;
         for (std::size_t taken = slot_bytes; taken + slot_bytes <= list_bytes; taken += slot_bytes) {
-            void* slot = reinterpret_cast<void*>(run.try_take());
+            void* const slot = reinterpret_cast<void*>(run.try_take());
             if (slot == nullptr) break;
             *last = slot;
             last = static_cast<void**>(slot);
         }
+        *last = nullptr;
     }
-    *last = nullptr;
-    return first;
+    *list = first;
 }
 
 }  // namespace
@@ -259,8 +262,12 @@ void* GC_generic_malloc_uncollectable(size_t bytes, int kind) {
 void* GC_generic_or_special_malloc(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
 void* GC_malloc_kind(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
 void* GC_malloc_kind_global(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
-void GC_generic_malloc_many(size_t bytes, int kind, void** list) { *list = allocate_list(bytes, kind); }
-void* GC_malloc_many(size_t bytes) { return allocate_list(bytes, kind_normal); }
+void GC_generic_malloc_many(size_t bytes, int kind, void** list) { allocate_list(bytes, kind, list); }
+void* GC_malloc_many(size_t bytes) {
+    void* list = nullptr;
+    allocate_list(bytes, kind_normal, &list);
+    return list;
+}
 
 void* GC_memalign(size_t alignment, size_t bytes) {
     if ((alignment & (alignment - 1)) != 0) return nullptr;

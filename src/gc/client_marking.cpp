@@ -3,6 +3,7 @@
 #include "gc/client_marking.hpp"
 
 #include "gc/collector.hpp"
+#include "os/process.hpp"
 
 namespace cairn::gc {
 
@@ -24,6 +25,30 @@ void ClientSink::drain() { (void)collector_.drain_stopped(marker_, UINT64_MAX); 
 
 bool Collector::may_begin() const {
     return environment_->client == nullptr || environment_->client->may_begin();
+}
+
+// Stops the world where no thread is about to leave a critical section of the client. Guile's stack of frames,
+// for one, has moved by then, and the pointer to its end has not; a thread that waited for the end of a
+// section would be found just there, time and again.
+bool Collector::stop_settled(ThreadRecord* self) {
+    constexpr unsigned most_tries = 50;
+    constexpr unsigned most_looks = 200;
+    for (unsigned tries = 0;; ++tries) {
+        if (!world_.stop_all(self)) return false;
+        if (environment_->client == nullptr || tries == most_tries) return true;
+        const Mutator* leaving = nullptr;
+        world_.for_each([&](ThreadRecord& thread) {
+            const Mutator& mutator = Mutator::of(thread);
+            // relaxed: the thread stands still
+            if (&thread != self && mutator.is_leaving_section.load(std::memory_order_relaxed))
+                leaving = &mutator;
+        });
+        if (leaving == nullptr) return true;
+        world_.resume_all();
+        // Records stay mapped. relaxed: a hint, the next stop looks again
+        for (unsigned i = 0; i < most_looks && leaving->is_leaving_section.load(std::memory_order_relaxed); ++i)
+            os::yield_cpu();
+    }
 }
 
 // Whatever the front end has to push. `is_ahead`: stop 1, where deferred objects of the last cycle are scanned

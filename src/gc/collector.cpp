@@ -82,6 +82,7 @@ Mutator* Collector::attach() {
     // A fork may have cut its last thread off in the middle of these.
     mutator->is_allocating = false;
     mutator->is_in_finalizer = false;
+    mutator->is_leaving_section.store(false, std::memory_order_relaxed);  // relaxed: nobody looks yet
     world_.attach(mutator->thread);
     threads_.add(1);
     return mutator;

@@ -196,6 +196,7 @@ private:
 
     // client_marking.cpp
     [[nodiscard]] bool may_begin() const;
+    [[nodiscard]] bool stop_settled(ThreadRecord* self);
     void push_client_roots(Marker& marker, bool is_ahead);
     void scan_deferred(Marker& marker, std::uintptr_t object);
     [[nodiscard]] bool scan_all_deferred(Marker& marker);

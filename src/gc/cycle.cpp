@@ -88,7 +88,7 @@ void Collector::scan_threads(Marker& marker) {
 // True: the world is stopped, and marking has begun.
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!stop_settled(self == nullptr ? nullptr : &self->thread)) return false;
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
@@ -264,7 +264,7 @@ void Collector::rescan_all_roots(Marker& marker) {
 
 bool Collector::try_finish(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(nullptr)) {
+    if (!stop_settled(nullptr)) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
