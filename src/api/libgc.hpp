@@ -11,9 +11,9 @@
 //   libgc_other.cpp      debug variants, and what is not supported
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
-// everything. Callbacks of the client are made in two places only: with the world stopped, by the collector's
-// thread, those that push and mark; and by a thread of the client that comes by on a slow path, those that are
-// notices or finalizers (run_pending).
+// everything. Callbacks of the client are made in two places only: with the world stopped, by the
+// collector's thread, those that push and mark; and by a thread of the client that comes by on a slow path,
+// those that are notices or finalizers (run_pending).
 //
 // Floor: api. Locks: alloc_lock, under which links, finalizers, kinds and uncollectable objects change.
 // SPDX-License-Identifier: MIT

@@ -231,8 +231,8 @@ using namespace cairn::api::libgc;
 
 extern "C" {
 
-void GC_register_finalizer(void* object, GC_finalization_proc call, void* data, GC_finalization_proc* old_call,
-                           void** old_data) {
+void GC_register_finalizer(void* object, GC_finalization_proc call, void* data,
+                           GC_finalization_proc* old_call, void** old_data) {
     set_finalizer(object, call, data, old_call, old_data, Order::normal);
 }
 void GC_register_finalizer_ignore_self(void* object, GC_finalization_proc call, void* data,
@@ -306,7 +306,8 @@ GC_await_finalize_proc GC_get_await_finalize_proc() { return await_call; }
 void GC_init_finalized_malloc() { GC_init(); }
 void* GC_finalized_malloc(size_t bytes, const GC_finalizer_closure* closure) {
     void* object = GC_malloc(bytes);
-    if (object != nullptr) set_finalizer(object, closure->proc, closure->cd, nullptr, nullptr, Order::no_order);
+    if (object != nullptr)
+        set_finalizer(object, closure->proc, closure->cd, nullptr, nullptr, Order::no_order);
     return object;
 }
 

@@ -128,7 +128,8 @@ ShapeId mapped_shape(unsigned number, unsigned size_class) {
     const ShapeId found = cached.load(std::memory_order_relaxed);  // relaxed: every thread finds the same
     if (found != 0) return found;
     const ShapeId made = inside<ShapeId>(0, [&] {
-        return shapes().intern(size_class, {known.bits, known.words, false, nullptr}, ObjectKind::conservative);
+        return shapes().intern(size_class, {known.bits, known.words, false, nullptr},
+                               ObjectKind::conservative);
     });
     cached.store(made, std::memory_order_relaxed);  // relaxed: as above
     return made;

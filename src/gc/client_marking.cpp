@@ -27,8 +27,8 @@ bool Collector::may_begin() const {
     return environment_->client == nullptr || environment_->client->may_begin();
 }
 
-// Stops the world where no thread is about to leave a critical section of the client. Guile's stack of frames,
-// for one, has moved by then, and the pointer to its end has not; a thread that waited for the end of a
+// Stops the world where no thread is about to leave a critical section of the client. Guile's stack of
+// frames, for one, has moved by then, and the pointer to its end has not; a thread that waited for the end of a
 // section would be found just there, time and again.
 bool Collector::stop_settled(ThreadRecord* self) {
     constexpr unsigned most_tries = 50;
@@ -45,14 +45,16 @@ bool Collector::stop_settled(ThreadRecord* self) {
         });
         if (leaving == nullptr) return true;
         world_.resume_all();
-        // Records stay mapped. relaxed: a hint, the next stop looks again
-        for (unsigned i = 0; i < most_looks && leaving->is_leaving_section.load(std::memory_order_relaxed); ++i)
+        for (unsigned i = 0; i < most_looks; ++i) {
+            // Records stay mapped. relaxed: a hint, the next stop looks again
+            if (!leaving->is_leaving_section.load(std::memory_order_relaxed)) break;
             os::yield_cpu();
+        }
     }
 }
 
-// Whatever the front end has to push. `is_ahead`: stop 1, where deferred objects of the last cycle are scanned
-// as far as they were not freed meanwhile.
+// Whatever the front end has to push. `is_ahead`: stop 1, where deferred objects of the last cycle are
+// scanned as far as they were not freed meanwhile.
 void Collector::push_client_roots(Marker& marker, bool is_ahead) {
     if (environment_->client == nullptr) return;
     ClientSink sink(*this, marker);

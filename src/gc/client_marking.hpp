@@ -47,8 +47,8 @@ private:
 struct ClientMarking {
     bool (*may_begin)() = [] { return true; };
     void (*push_roots)(ClientSink& sink) = [](ClientSink&) {};
-    void (*scan_deferred)(ClientSink& sink, std::uintptr_t object, unsigned tag) = [](ClientSink&, std::uintptr_t,
-                                                                                      unsigned) {};
+    void (*scan_deferred)(ClientSink& sink, std::uintptr_t object, unsigned tag) =
+        [](ClientSink&, std::uintptr_t, unsigned) {};
     void (*all_marked)(ClientSink& sink) = [](ClientSink&) {};
     void (*ended)() = [] {};
 };

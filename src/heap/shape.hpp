@@ -99,7 +99,8 @@ public:
         return (words_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0;
     }
     void add(unsigned id) {
-        words_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_relaxed);  // relaxed: as above
+        // relaxed: as above
+        words_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_relaxed);
     }
 
 private:

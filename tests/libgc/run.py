@@ -58,7 +58,8 @@ def symbols(file, *options):
 
 def check_abi(library, name="abi"):
     ours = symbols(library / "libgc.so.1", "--defined-only")
-    versions = subprocess.run(["readelf", "-dV", library / "libgc.so.1"], capture_output=True, text=True).stdout
+    versions = subprocess.run(["readelf", "-dV", library / "libgc.so.1"], capture_output=True,
+                              text=True).stdout
     note(f"{name}: soname", None if "[libgc.so.1]" in versions else "not libgc.so.1")
     note(f"{name}: versions", "symbol versions" if "Version definition" in versions else None)
     if not ORIGINAL.exists():
@@ -82,7 +83,8 @@ def run(command, library, settings=None, limit=120, folder=None):
     env = {key: value for key, value in os.environ.items() if not key.startswith(("CAIRN_", "GC_", "LD_"))}
     env |= {"LD_LIBRARY_PATH": str(library), "LC_ALL": "C.UTF-8", "HOME": str(folder or "/tmp")}
     try:
-        done = subprocess.run(command, env=env | (settings or {}), capture_output=True, timeout=limit, cwd=folder)
+        done = subprocess.run(command, env=env | (settings or {}), capture_output=True, timeout=limit,
+                              cwd=folder)
         return done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired:
         return "timeout", b"", b""
@@ -139,7 +141,8 @@ def check_clients(library, work, wanted):
         shutil.copy(script, copy)
         for step in re.findall(r"\bfirst: (.*)$", text, re.M):
             subprocess.run(step, shell=True, cwd=work, check=True, capture_output=True)
-        compare(script.name, [str(copy) if word == "FILE" else word for word in command], library, folder=work)
+        words = [str(copy) if word == "FILE" else word for word in command]
+        compare(script.name, words, library, folder=work)
 
 
 def main():

@@ -27,6 +27,9 @@ static long weigh(const struct node* at) {
     CHECK(at->check == ~at->key);
     return 1 + weigh(at->child[0]) + weigh(at->child[1]);
 }
+static struct node* root_of(long* inside) {
+    return (struct node*)((char*)inside - offsetof(struct node, check));
+}
 /* Replaces a random path's end; the tree keeps its shape, and its old part is garbage. */
 static void* change(void* seed) {
     unsigned long state = (unsigned long)seed * 2654435761u + 1;
@@ -35,7 +38,7 @@ static void* change(void* seed) {
     long* inside = &root->check;
     root = NULL;
     for (int i = 0; i < changes; ++i) {
-        struct node* at = (struct node*)((char*)inside - offsetof(struct node, check));
+        struct node* at = root_of(inside);
         state = state * 6364136223846793005u + 1442695040888963407u;
         const int levels = 1 + (int)(state >> 33) % (depth - 2);
         for (int level = 0; level < levels - 1; ++level) at = at->child[state >> (34 + level) & 1];
@@ -49,9 +52,9 @@ static void* change(void* seed) {
             struct node* was = at->child[side];
             at->child[side] = grow(depth - levels, was->key);
         }
-        if (i % 20000 == 0) CHECK(weigh((struct node*)((char*)inside - offsetof(struct node, check))) == weight);
+        if (i % 20000 == 0) CHECK(weigh(root_of(inside)) == weight);
     }
-    CHECK(weigh((struct node*)((char*)inside - offsetof(struct node, check))) == weight);
+    CHECK(weigh(root_of(inside)) == weight);
     return NULL;
 }
 

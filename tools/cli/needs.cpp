@@ -102,8 +102,8 @@ std::vector<std::string> standard_folders() {
         for (std::string line; std::getline(lines, line);)
             if (line.starts_with("/")) folders.push_back(line);
     }
-    for (const char* folder : {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib",
-                               "/usr/lib", "/usr/local/lib"})
+    for (const char* folder : {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64",
+                               "/lib", "/usr/lib", "/usr/local/lib"})
         folders.emplace_back(folder);
     return folders;
 }

@@ -4,7 +4,8 @@
 //   2. Choose: a program that needs the Boehm collector gets ours, every other one our malloc; or as told.
 //   3. Find the library: --lib, or beside this command. Malloc's comes first in LD_PRELOAD; the collector's
 //      folder first in LD_LIBRARY_PATH, so that programs which do not ask for it never see it.
-//   4. Turn options into environment variables. Become the program; only with --summary and --record stay to wait for it.
+//   4. Turn options into environment variables. Become the program; only with --summary and --record stay to
+//      wait for it.
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
 #include <unistd.h>
@@ -102,8 +103,8 @@ std::optional<int> find_library(const RunOptions& options, std::string& library)
 std::optional<int> find_collector(std::string& library) {
     const OwnLibrary found = find_own_library(collector_library);
     if (found.path.empty())
-        return fail(exit_cairn, fmt::format("run: no {} beside this command (looked for {})", collector_library,
-                                            found.looked_for));
+        return fail(exit_cairn, fmt::format("run: no {} beside this command (looked for {})",
+                                            collector_library, found.looked_for));
     library = found.path;
     if (library.find_first_of(":;") == std::string::npos) return std::nullopt;
     return fail(exit_cairn, fmt::format("run: LD_LIBRARY_PATH cannot hold the path {}: it has a colon or a "
@@ -244,7 +245,8 @@ void declare_options(CLI::App& app, RunOptions& options) {
     app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
     app.add_flag("--libgc", options.wants_collector, "run it on Cairn's collector in place of libgc.so.1");
     app.add_flag("--malloc", options.wants_malloc, "run it on Cairn's malloc; with --libgc: on both");
-    app.add_flag("--auto", options.chooses, "the collector if the program needs libgc.so.1, else malloc (default)");
+    app.add_flag("--auto", options.chooses,
+                 "the collector if the program needs libgc.so.1, else malloc (default)");
     app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
         ->type_name("FILE");
     app.formatter(std::make_shared<RunFormatter>());
@@ -256,7 +258,8 @@ std::optional<int> split(Arguments arguments, RunOptions& options, Arguments& pr
     const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
     const Arguments behind(dashes, arguments.end());
     arguments.erase(dashes, arguments.end());
-    CLI::App app{"Run a program on Cairn's malloc, or on its collector if it was built for libgc.", "cairn run"};
+    CLI::App app{"Run a program on Cairn's malloc, or on its collector if it was built for libgc.",
+                 "cairn run"};
     declare_options(app, options);
     if (const auto code = parse(app, std::move(arguments), &program)) return code;
     const bool is_ours = program.empty();  // a later `--` belongs to the program

@@ -1,8 +1,9 @@
 /* The Boehm collector's main header: the names of libgc 8.2.2, answered by Cairn's libgc.so.1.
    A program compiled with this header or with the original runs on either library.
 
-   Invariants the caller may rely on: objects never move; memory of GC_malloc is zero; every word of an object,
-   of static data, of the stacks and registers of known threads that points into an object keeps it alive.
+   Invariants the caller may rely on: objects never move; memory of GC_malloc is zero; every word of an
+   object, of static data, of the stacks and registers of known threads that points into an object keeps it
+   alive.
 
    What is supported, and how options map to Cairn's: docs/libgc.md.
    SPDX-License-Identifier: MIT */
@@ -341,7 +342,7 @@ GC_API GC_await_finalize_proc GC_get_await_finalize_proc(void);
 #define GC_REGISTER_FINALIZER_NO_ORDER(o, f, d, of, od) GC_register_finalizer_no_order(o, f, d, of, od)
 #define GC_REGISTER_FINALIZER_UNREACHABLE(o, f, d, of, od) GC_register_finalizer_unreachable(o, f, d, of, od)
 
-/* ---- links that become NULL when their object is unreachable: short ones before finalizers, long ones after */
+/* ---- links that become NULL when their object is unreachable: short ones before finalizers, long after */
 
 #define GC_SUCCESS 0
 #define GC_DUPLICATE 1

@@ -1,5 +1,5 @@
 /* For language runtimes: kinds of objects with their own marking procedures, roots pushed by a callback.
-   Procedures and callbacks run while all threads are stopped; they may push, and nothing else of this library.
+   Procedures and callbacks run while all threads are stopped; they may push, and do nothing else here.
    SPDX-License-Identifier: MIT */
 #ifndef GC_MARK_H
 #define GC_MARK_H
