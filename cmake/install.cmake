@@ -11,7 +11,7 @@ if(TARGET cairn-record)
 endif()
 # In a folder of its own, as in the build tree: it is found by `cairn run`, or through LD_LIBRARY_PATH.
 if(TARGET cairn-libgc)
-  install(TARGETS cairn-libgc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/cairn/libgc NAMELINK_SKIP)
+  install(TARGETS cairn-libgc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/libgc NAMELINK_SKIP)
 endif()
 set(libraries cairn-malloc cairn-lib cairn-static)
 foreach(library IN LISTS libraries)

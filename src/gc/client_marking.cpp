@@ -28,8 +28,8 @@ bool Collector::may_begin() const {
 }
 
 // Stops the world where no thread is about to leave a critical section of the client. Guile's stack of
-// frames, for one, has moved by then, and the pointer to its end has not; a thread that waited for the end of a
-// section would be found just there, time and again.
+// frames, for one, has moved by then, and the pointer to its end has not; a thread that waited for the end
+// of a section would be found just there, time and again.
 bool Collector::stop_settled(ThreadRecord* self) {
     constexpr unsigned most_tries = 50;
     constexpr unsigned most_looks = 200;
