@@ -21,6 +21,9 @@ constexpr std::size_t zeroed_piece_bytes = std::size_t{256} << 10;
 // Spans swept at most for pages of a new one, so that nobody waits long.
 constexpr unsigned reclaim_budget = 32;
 
+// How long who waits for a cycle sleeps when it finds nothing to mark.
+constexpr std::uint64_t dry_nap_ns = 50'000;
+
 // Bits of request_.
 constexpr std::uint32_t cycle_wanted = 1;
 constexpr std::uint32_t cycle_forced = 2;
@@ -116,7 +119,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
         mutator.assist_balance -= static_cast<std::int64_t>(bytes);
         if (mutator.assist_balance < 0) assist(mutator, bytes);
     } else {
-        if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
+        if (!is_over_trigger()) return;
         if (!ensure_thread()) return collect_inline(mutator);
         request(cycle_wanted);
     }
@@ -231,7 +234,7 @@ void Collector::collect(Mutator& mutator) {
         collect_inline(mutator);
         return;
     }
-    // relaxed: turns_ orders what is added to it
+    // relaxed: phases_ orders what is added to it
     const std::uint32_t declined = declined_.load(std::memory_order_relaxed);
     request(cycle_wanted | cycle_forced);
     // A signal handler that interrupts the wait must not allocate: the collector may be at our cache.
@@ -239,12 +242,19 @@ void Collector::collect(Mutator& mutator) {
     mutator.is_allocating = true;
     World::enter_blocking(mutator.thread);
     for (;;) {
-        const std::uint32_t turns = turns_.load(std::memory_order_acquire);  // acquire: the cycle's effects
-        // relaxed, both: turns_ orders them
+        const std::uint32_t phase = phases_.load(std::memory_order_acquire);  // acquire: the cycle's effects
+        // relaxed, both: phases_ orders them
         const std::uint32_t done = completed_.load(std::memory_order_relaxed);
         if (static_cast<std::int32_t>(done - target) >= 0) break;
         if (declined_.load(std::memory_order_relaxed) != declined) break;  // relaxed: as above
-        base::os_wait(turns_, turns);
+        if (!is_marking()) {
+            base::os_wait(phases_, phase);
+            continue;
+        }
+        World::leave_blocking(mutator.thread);
+        const bool is_dry = help_mark(mutator);
+        World::enter_blocking(mutator.thread);
+        if (is_dry) os::wait_for(phases_, phase, dry_nap_ns);
     }
     World::leave_blocking(mutator.thread);
     mutator.is_allocating = was_allocating;
@@ -348,6 +358,8 @@ void Collector::run_thread() {
             }
             is_forced = true;
         }
+        // Asked for while the last cycle was about to begin, which has served it.
+        if (!is_forced && !is_over_trigger()) continue;
         if (!is_forced && !can_afford_cycle()) {
             os::sleep_ns(retry_ns);
             request(wanted);
@@ -379,8 +391,8 @@ void Collector::finish_cycle() {
     }
     // relaxed, both: ours
     completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    turns_.fetch_add(1, std::memory_order_release);  // release: the cycle's effects, to collect()
-    base::os_wake(turns_, true);
+    phases_.fetch_add(1, std::memory_order_release);  // release: the cycle's effects, to collect()
+    base::os_wake(phases_, true);
     finalizer_.runner().wake();
 }
 

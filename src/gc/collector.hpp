@@ -177,6 +177,10 @@ private:
     void take_turn();
     void end_turn();
     void finish_cycle();
+    [[nodiscard]] bool is_over_trigger() const {
+        // relaxed: a threshold alone
+        return heap_->swept().shared().live_bytes.value() >= trigger_.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] bool can_afford_cycle();
     void zero_in_pieces(Mutator& mutator, heap::Span& span);
 
@@ -184,6 +188,7 @@ private:
     void assist(Mutator& mutator, std::size_t allocated);
     [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
     [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
+    [[nodiscard]] bool help_mark(Mutator& mutator);
     void hand_over(BarrierBuffer& buffer);
     [[nodiscard]] bool is_white(std::uintptr_t word) const;
     void grey(std::uintptr_t word);
@@ -257,7 +262,7 @@ private:
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
     bool is_watching_ = false;                              // [owner] likewise
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
-    // [atomic] grows with each stop; throttled threads wait
+    // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
     std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
@@ -266,7 +271,6 @@ private:
     std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
     std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
     std::atomic<std::uint32_t> declined_{0};                // [atomic] requests met with the collector off
-    std::atomic<std::uint32_t> turns_{0};                   // [atomic] completed or declined; collect() waits
     std::atomic<Worker> worker_{Worker::none};              // [atomic] the collector's thread
     // [atomic] scan work done that nobody was asked for
     std::atomic<std::int64_t> credit_{0};

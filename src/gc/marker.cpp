@@ -31,18 +31,17 @@ Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::
     return span == nullptr ? Slot{} : Slot{span->base, id};
 }
 
-// Resolves a word within bounds and starts its cache misses. Needs: room in the ring.
+// Resolves a word within bounds and starts the miss for its bits. Needs: room in the ring.
 [[gnu::always_inline]] inline void Marker::feed(std::uintptr_t word) {
     const Slot slot = resolve(space_, word);
     if (slot.start == 0) return;
-    __builtin_prefetch(&space_.objects->pair(slot.start), 1);
-    __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
+    __builtin_prefetch(&space_.objects->pair(slot.start));
     ring_[tail_++ % ring_size] = slot;
 }
 
 [[gnu::always_inline]] inline void Marker::keep(std::uintptr_t word) {
     if (buffer_ != nullptr && !buffer_->is_full()) [[likely]] buffer_->words[buffer_->count++] = word;
-    else keep_slow(word);
+    else (void)keep_slow(word);
 }
 
 [[gnu::always_inline]] inline void Marker::push_inside(std::uintptr_t word) {
@@ -54,12 +53,17 @@ void Marker::push(std::uintptr_t word) {
     if (bounds_.holds(word)) push_inside(word);
 }
 
-void Marker::keep_slow(std::uintptr_t word) {
+// Returns the marker's buffer as it is then.
+WorkBuffer* Marker::keep_slow(std::uintptr_t word) {
     WorkBuffer* fresh = space_.pool->take_empty();
-    if (fresh == nullptr) return mark_unscanned(word);
+    if (fresh == nullptr) {
+        mark_unscanned(word);
+        return buffer_;
+    }
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = fresh;
     buffer_->words[buffer_->count++] = word;
+    return buffer_;
 }
 
 // For want of memory: the object is marked, and scanned with all marked ones by and by. What is marked
@@ -87,7 +91,7 @@ bool Marker::take_work() {
 // False: nothing to do is left, here and in the pool.
 bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
-    if (head_ != tail_) return true;
+    if (head_ != tail_ || marked_count_ != 0) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
     if (piece.span == nullptr) return take_work();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
@@ -117,6 +121,20 @@ bool Marker::drain(std::size_t scan_bytes) {
     return {word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes, id};
 }
 
+// False: nothing is allocated there, or it is marked already.
+[[gnu::always_inline]] inline bool Marker::set_mark(const pages::ObjectMap::View& map, std::uintptr_t start) {
+    pages::BitPair& both = map.pair(start);
+    const std::uint64_t bit = pages::ObjectMap::bit(start);
+    // acquire: pairs with set_run(): the slot was zeroed before
+    if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return false;
+    std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
+    // An exchange, since an or that tells the old bit is several times slower.
+    while ((marked & bit) == 0 &&
+           !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
+    }
+    return (marked & bit) == 0;
+}
+
 // The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
 // members as far as the compiler knows.
 void Marker::drain_ring(std::size_t visits) {
@@ -132,55 +150,59 @@ void Marker::drain_ring(std::size_t visits) {
         const Slot slot = locate(space_, map, shapes, word);
         if (slot.start == 0) return;
         __builtin_prefetch(&map.pair(slot.start));
-        __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
         ring[tail++ % ring_size] = slot;
     };
     const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
         if (!bounds.holds(word)) return;
         if (tail - head < ring_size) return feed_one(word);
-        if (buffer == nullptr || buffer->is_full()) [[unlikely]] {
-            keep_slow(word);
-            buffer = buffer_;
-            return;
-        }
-        buffer->words[buffer->count++] = word;
+        if (buffer == nullptr || buffer->is_full()) [[unlikely]] buffer = keep_slow(word);
+        else buffer->words[buffer->count++] = word;
     };
-
-    for (; visits > 0 && head != tail; --visits) {
-        const Slot slot = ring[head++ % ring_size];
-        if (buffer != nullptr && buffer->count != 0) feed_one(buffer->words[--buffer->count]);
-        pages::BitPair& both = map.pair(slot.start);
-        const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
-        // acquire: pairs with set_run(): the slot was zeroed before
-        if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) continue;
-        std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
-        // An exchange, since an or that tells the old bit is several times slower.
-        while ((marked & bit) == 0 &&
-               !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
+    // A locked instruction waits for the page walks of prefetches before it. So not one after the other, but
+    // many marks, then many prefetches, then the scans of what was prefetched a batch ago.
+    while (visits > 0 && (head != tail || marked_count_ != 0)) {
+        const Slot* const ripe = batches_[turn_];
+        Slot* const fresh = batches_[turn_ ^= 1];
+        unsigned fresh_count = 0;
+        const unsigned taken = std::min(tail - head, batch_size);
+        for (unsigned i = 0; i < taken; ++i) {
+            const Slot slot = ring[head++ % ring_size];
+            if (!set_mark(map, slot.start)) continue;
+            const Shape& shape = shapes[slot.shape];
+            ++done.marked_objects;
+            done.marked_bytes += shape.slot_bytes;
+            if (shape.rule != ScanRule::nothing || shape.slot_bytes == 0) fresh[fresh_count++] = slot;
         }
-        if ((marked & bit) != 0) continue;
-        const Shape& shape = shapes[slot.shape];
-        ++done.marked_objects;
-        done.marked_bytes += shape.slot_bytes;
-        if (shape.rule == ScanRule::mask) [[likely]] {
-            done.scanned_bytes += shape.slot_bytes;
-            for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
-                push_one(load_word(slot.start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
-            continue;
+        for (unsigned i = 0; i < fresh_count; ++i)
+            __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
+        for (unsigned i = 0; i < marked_count_; ++i) {
+            const auto [start, id] = ripe[i];
+            const Shape& shape = shapes[id];
+            if (shape.rule == ScanRule::mask) [[likely]] {
+                done.scanned_bytes += shape.slot_bytes;
+                for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
+                    push_one(load_word(start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
+                continue;
+            }
+            head_ = head, tail_ = tail;
+            scan_new(start, shape);
+            head = head_, tail = tail_, buffer = buffer_;
         }
-        if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
-        head_ = head, tail_ = tail;
-        scan_new(slot.start, shape);
-        head = head_;
-        tail = tail_;
-        buffer = buffer_;
+        marked_count_ = fresh_count;
+        while (tail - head < ring_size && buffer != nullptr && buffer->count != 0)
+            feed_one(buffer->words[--buffer->count]);
+        visits -= std::min<std::size_t>(visits, std::max(taken, 1u));
     }
-    head_ = head;
-    tail_ = tail;
+    head_ = head, tail_ = tail;
     count.add(done);
 }
 
 void Marker::flush() {
+    // Marked ones would be passed by whoever takes them: their fields go instead.
+    for (; marked_count_ != 0; --marked_count_) {
+        const Slot& slot = batches_[turn_][marked_count_ - 1];
+        scan_new(slot.start, (*space_.shapes)[slot.shape]);
+    }
     for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = nullptr;
