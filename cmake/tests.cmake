@@ -5,6 +5,7 @@
 #   headers                     the public headers on a collector of their own, and what they refuse
 #   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
+#   libgc                       the Boehm collector's interface: ABI, programs, installed clients
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
 #   escape                      the escape pass: its case table and random programs, on clang
 #   package                     an installed copy in a foreign project
@@ -230,6 +231,15 @@ endif()
 if(TARGET bench_linear)
   add_test(NAME bench/linear COMMAND bench_linear --smoke)
   set_tests_properties(bench/linear PROPERTIES TIMEOUT 60 LABELS bench)
+endif()
+
+# ---- on libgc.so.1, beside the original where that is installed
+
+if(TARGET cairn-libgc)
+  foreach(part IN ITEMS abi programs clients)
+    cairn_script(libgc/${part} libgc 300 tests/libgc/run.py --library ${CMAKE_BINARY_DIR}/lib/libgc
+      --only ${part})
+  endforeach()
 endif()
 
 # ---- examples: programs on libcairn that say by their exit code whether they worked

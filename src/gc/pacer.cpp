@@ -120,7 +120,8 @@ void Pacer::commit(const HeapSnapshot& heap, bool is_sweep_done) {
     percent_goal_ = plus(percent_goal(minus(marked_, black_), roots, settings_.gc_percent), black_);
     if (settings_.gc_percent >= 0) {
         const auto percent = static_cast<std::uint64_t>(settings_.gc_percent);
-        percent_goal_ = std::max(percent_goal_, part_of(least_heap_bytes, percent, 100));
+        percent_goal_ = std::max({percent_goal_, part_of(least_heap_bytes, percent, 100),
+                                  settings_.least_goal_bytes});
     }
     if (!is_marking_) sweep_floor_ = is_sweep_done ? 0 : plus(heap.live_bytes, sweep_distance_bytes);
     set_goal(heap);

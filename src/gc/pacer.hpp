@@ -70,6 +70,7 @@ struct WorkerPlan {
 struct PacerSettings {
     std::int32_t gc_percent = 100;                // below zero: off, only the limit's goal counts
     std::uint64_t memory_limit_bytes = no_bound;  // compared with what the process has mapped and backed
+    std::uint64_t least_goal_bytes = 0;           // as if the program had asked for a heap so large
 };
 
 // Choices of ours that a measurement may move.
