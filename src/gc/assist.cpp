@@ -46,6 +46,14 @@ std::uint64_t Collector::mark_for(Mutator& mutator, std::uint64_t work, bool& is
     return marker.count.scanned_bytes;
 }
 
+// Who waits for the cycle has nothing better to do. True: nothing was left.
+bool Collector::help_mark(Mutator& mutator) {
+    InRuntime inside(mutator);
+    bool is_dry = false;
+    if (is_marking()) (void)mark_for(mutator, UINT64_MAX, is_dry);
+    return is_dry;
+}
+
 void Collector::assist(Mutator& mutator, std::size_t allocated) {
     // relaxed: a hint
     if (is_limiting_.load(std::memory_order_relaxed)) return;

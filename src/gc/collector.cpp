@@ -21,6 +21,9 @@ constexpr std::size_t zeroed_piece_bytes = std::size_t{256} << 10;
 // Spans swept at most for pages of a new one, so that nobody waits long.
 constexpr unsigned reclaim_budget = 32;
 
+// How long who waits for a cycle sleeps when it finds nothing to mark.
+constexpr std::uint64_t dry_nap_ns = 50'000;
+
 // Bits of request_.
 constexpr std::uint32_t cycle_wanted = 1;
 constexpr std::uint32_t cycle_forced = 2;
@@ -36,9 +39,13 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
     stacks_.initialize(spans);
-    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
+              &deferred_};
+    deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
-    if (!world_.initialize()) return false;
+    // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:
+    // asymptote's lies in a frame that has returned.
+    if (!world_.initialize(0, {}, environment.client == nullptr)) return false;
     roots_.initialize(spans.metadata());
     storage_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
@@ -48,7 +55,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
         settings.poisons);
     Guard guard(lock_);
     const std::uint64_t now_ns = os::monotonic_ns();
-    pacer_.configure({settings.gc_percent, settings.memory_limit}, now_ns);
+    pacer_.configure(settings_.pace(), now_ns);
     limiter_.set_cpus(os::cpu_count(), now_ns);
     commit_pace(true);
     return true;
@@ -80,6 +87,7 @@ Mutator* Collector::attach() {
     // A fork may have cut its last thread off in the middle of these.
     mutator->is_allocating = false;
     mutator->is_in_finalizer = false;
+    mutator->is_leaving_section.store(false, std::memory_order_relaxed);  // relaxed: nobody looks yet
     world_.attach(mutator->thread);
     threads_.add(1);
     return mutator;
@@ -114,7 +122,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
         mutator.assist_balance -= static_cast<std::int64_t>(bytes);
         if (mutator.assist_balance < 0) assist(mutator, bytes);
     } else {
-        if (live < trigger_.load(std::memory_order_relaxed)) return;  // relaxed: a threshold alone
+        if (!is_over_trigger()) return;
         if (!ensure_thread()) return collect_inline(mutator);
         request(cycle_wanted);
     }
@@ -229,7 +237,7 @@ void Collector::collect(Mutator& mutator) {
         collect_inline(mutator);
         return;
     }
-    // relaxed: turns_ orders what is added to it
+    // relaxed: phases_ orders what is added to it
     const std::uint32_t declined = declined_.load(std::memory_order_relaxed);
     request(cycle_wanted | cycle_forced);
     // A signal handler that interrupts the wait must not allocate: the collector may be at our cache.
@@ -237,12 +245,19 @@ void Collector::collect(Mutator& mutator) {
     mutator.is_allocating = true;
     World::enter_blocking(mutator.thread);
     for (;;) {
-        const std::uint32_t turns = turns_.load(std::memory_order_acquire);  // acquire: the cycle's effects
-        // relaxed, both: turns_ orders them
+        const std::uint32_t phase = phases_.load(std::memory_order_acquire);  // acquire: the cycle's effects
+        // relaxed, both: phases_ orders them
         const std::uint32_t done = completed_.load(std::memory_order_relaxed);
         if (static_cast<std::int32_t>(done - target) >= 0) break;
         if (declined_.load(std::memory_order_relaxed) != declined) break;  // relaxed: as above
-        base::os_wait(turns_, turns);
+        if (!is_marking()) {
+            base::os_wait(phases_, phase);
+            continue;
+        }
+        World::leave_blocking(mutator.thread);
+        const bool is_dry = help_mark(mutator);
+        World::enter_blocking(mutator.thread);
+        if (is_dry) os::wait_for(phases_, phase, dry_nap_ns);
     }
     World::leave_blocking(mutator.thread);
     mutator.is_allocating = was_allocating;
@@ -252,7 +267,7 @@ int Collector::set_gc_percent(int percent) {
     Guard guard(lock_);
     const int before = settings_.gc_percent;
     settings_.gc_percent = percent < 0 ? -1 : percent;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
 }
@@ -261,9 +276,16 @@ std::uint64_t Collector::set_memory_limit(std::uint64_t bytes) {
     Guard guard(lock_);
     const std::uint64_t before = settings_.memory_limit;
     settings_.memory_limit = bytes;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
+}
+
+void Collector::set_least_goal(std::uint64_t bytes) {
+    Guard guard(lock_);
+    settings_.least_goal_bytes = bytes;
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
+    if (!is_marking()) commit_pace(sweeper_.is_done());
 }
 
 Mode Collector::set_mode(Mode mode) {
@@ -339,6 +361,8 @@ void Collector::run_thread() {
             }
             is_forced = true;
         }
+        // Asked for while the last cycle was about to begin, which has served it.
+        if (!is_forced && !is_over_trigger()) continue;
         if (!is_forced && !can_afford_cycle()) {
             os::sleep_ns(retry_ns);
             request(wanted);
@@ -372,8 +396,8 @@ void Collector::finish_cycle() {
     }
     // relaxed, both: ours
     completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    turns_.fetch_add(1, std::memory_order_release);  // release: the cycle's effects, to collect()
-    base::os_wake(turns_, true);
+    phases_.fetch_add(1, std::memory_order_release);  // release: the cycle's effects, to collect()
+    base::os_wake(phases_, true);
     finalizer_.runner().wake();
 }
 
@@ -412,6 +436,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     lock_.reset_after_fork();
     grey_lock_.reset_after_fork();
     pool_.reset_lock_after_fork();
+    deferred_.reset_lock_after_fork();
     heap_->swept().reset_locks_after_fork();
     sweeper_.reset_after_fork();
     stacks_.reset_lock_after_fork();

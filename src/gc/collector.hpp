@@ -29,6 +29,7 @@
 
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
+#include "gc/client_marking.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
 #include "gc/crew.hpp"
@@ -56,6 +57,9 @@ struct CollectorSettings {
     bool traces = false;    // a line a cycle
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
+    std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
+
+    [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
 };
 
 // What one cycle did; for the trace, and summed for the statistics.
@@ -94,6 +98,7 @@ struct CollectorEnvironment {
     volatile unsigned char* barrier_flag = nullptr;
     MarkPhase phase;          // asks the collector; for finalizers and weak handles
     RunnerEnvironment runner;
+    const ClientMarking* client = nullptr;  // of a front end that marks in its own ways
 };
 
 class Collector {
@@ -126,6 +131,7 @@ public:
     void collect(Mutator& mutator);
     int set_gc_percent(int percent);
     std::uint64_t set_memory_limit(std::uint64_t bytes);
+    void set_least_goal(std::uint64_t bytes);
     Mode set_mode(Mode mode);
     [[nodiscard]] CollectorStats stats();
 
@@ -166,6 +172,7 @@ public:
     void reclaim(std::size_t bytes, std::size_t pages);
 
 private:
+    friend class ClientSink;
     enum class Worker : std::uint32_t { none, running };
 
     // collector.cpp
@@ -179,6 +186,10 @@ private:
     void take_turn();
     void end_turn();
     void finish_cycle();
+    [[nodiscard]] bool is_over_trigger() const {
+        // relaxed: a threshold alone
+        return heap_->swept().shared().live_bytes.value() >= trigger_.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] bool can_afford_cycle();
     void zero_in_pieces(Mutator& mutator, heap::Span& span);
 
@@ -186,6 +197,7 @@ private:
     void assist(Mutator& mutator, std::size_t allocated);
     [[nodiscard]] std::uint64_t take_credit(std::uint64_t work);
     [[nodiscard]] std::uint64_t mark_for(Mutator& mutator, std::uint64_t work, bool& is_dry);
+    [[nodiscard]] bool help_mark(Mutator& mutator);
     void hand_over(BarrierBuffer& buffer);
     [[nodiscard]] bool is_white(std::uintptr_t word) const;
     void grey(std::uintptr_t word);
@@ -195,6 +207,13 @@ private:
     void check_marks();
     [[nodiscard]] bool stop_between_cycles(Mutator& mutator);
     void resume_after_look();
+
+    // client_marking.cpp
+    [[nodiscard]] bool may_begin() const;
+    [[nodiscard]] bool stop_settled(ThreadRecord* self);
+    void push_client_roots(Marker& marker, bool is_ahead);
+    void scan_deferred(Marker& marker, std::uintptr_t object);
+    [[nodiscard]] bool scan_all_deferred(Marker& marker);
 
     // cycle.cpp
     [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
@@ -252,6 +271,8 @@ private:
     WorkPool pool_;
     Crew crew_;                                             // [owner] who runs the cycle
     ConservativeWatch watch_;                               // [owner] likewise
+    DeferredObjects deferred_;
+    std::size_t scanned_deferred_ = 0;                      // [stopped] of them, in this stop
 
     base::RankedLock<base::Rank::runtime> lock_;
     CollectorSettings settings_;                            // [lock]
@@ -276,7 +297,7 @@ private:
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
-    // [atomic] grows with each stop; throttled threads wait
+    // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
     std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
@@ -285,7 +306,6 @@ private:
     std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
     std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
     std::atomic<std::uint32_t> declined_{0};                // [atomic] requests met with the collector off
-    std::atomic<std::uint32_t> turns_{0};                   // [atomic] completed or declined; collect() waits
     std::atomic<Worker> worker_{Worker::none};              // [atomic] the collector's thread
     // [atomic] scan work done that nobody was asked for
     std::atomic<std::int64_t> credit_{0};

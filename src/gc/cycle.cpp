@@ -87,7 +87,7 @@ void Collector::scan_threads(Marker& marker) {
 // True: the world is stopped, and marking has begun.
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!stop_settled(self == nullptr ? nullptr : &self->thread)) return false;
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
@@ -222,6 +222,7 @@ bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
     const Greyer verbs = verbs_of(marker);
     for (;;) {
         const bool is_dry = marker.drain(stopped_chunk_bytes);
+        if (is_dry && environment_->client != nullptr && scan_all_deferred(marker)) continue;
         if (is_dry && finalizer_.ephemerons().advance(verbs) == 0) {
             flush_shared_grey();
             if (pool_.is_dry() && crew_.is_idle()) {
@@ -242,6 +243,7 @@ void Collector::rescan_overflow(Marker& marker) {
         ++now_.overflows;
         scan_threads(marker);
         scan_roots(marker, Reading::while_stopped);
+        push_client_roots(marker, false);
         finalizer_.mark_all(verbs_of(marker));
         finalizer_.ephemerons().begin_mark();
         (void)drain_stopped(marker, UINT64_MAX);
@@ -261,6 +263,7 @@ void Collector::rescan_roots(Marker& marker) {
     scan_threads(marker);
     roots_.prepare_jobs();
     scan_changed_roots(marker, Reading::while_stopped);
+    push_client_roots(marker, false);
 }
 
 // With writes known by the barrier only what roots lead to is left. False: too much for this stop.
@@ -271,7 +274,7 @@ bool Collector::finish_barriered(Marker& marker) {
 
 bool Collector::try_finish(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(nullptr)) {
+    if (!stop_settled(nullptr)) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
@@ -304,6 +307,10 @@ bool Collector::try_finish(Marker& marker) {
 // All is marked: white from here on. Needs: the world stopped.
 void Collector::finish_stopped(Marker& marker) {
     rescan_overflow(marker);
+    if (environment_->client != nullptr) {
+        ClientSink sink(*this, marker);
+        environment_->client->all_marked(sink);
+    }
     if (settings_.verifies) check_marks();
     note_progress(marker);
     heap::Centrals& centrals = heap_->swept().centrals();
@@ -326,6 +333,7 @@ void Collector::finish_stopped(Marker& marker) {
     world_.for_each([](ThreadRecord& thread) { Mutator::of(thread).cache.sweep_stale(); });
     (void)centrals.rehome_strays();
     retire_gone();
+    if (environment_->client != nullptr) environment_->client->ended();
 }
 
 // What threads had that ended without a word. Needs: the world stopped, and what they cached is swept.
@@ -346,6 +354,7 @@ void Collector::begin_sweep() {
     CycleResult result;
     result.now_ns = os::monotonic_ns();
     result.marked_bytes = now_.marked;
+    result.black_bytes = heap_->swept().shared().black_bytes.value();
     const std::uint64_t roots = 2 * (now_.stack_bytes + now_.root_bytes);  // scanned in both stops
     result.heap_scan_work = now_.scanned_bytes > roots ? now_.scanned_bytes - roots : 0;
     result.stack_scan_work = now_.stack_bytes;
@@ -394,7 +403,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         Guard guard(lock_);
         mode = effective(settings_.mode, self != nullptr);
     }
-    if (mode == Mode::off) {
+    if (mode == Mode::off || !may_begin()) {
         declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
         return true;
     }
@@ -414,6 +423,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     }
     Marker marker(space_);
     scan_threads(marker);
+    push_client_roots(marker, true);
     if (mode == Mode::stw || is_quick_) {
         scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {

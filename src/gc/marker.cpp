@@ -40,18 +40,17 @@ Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::
     return span == nullptr ? Slot{} : Slot{span->base, id};
 }
 
-// Resolves a word within bounds and starts its cache misses. Needs: room in the ring.
+// Resolves a word within bounds and starts the miss for its bits. Needs: room in the ring.
 [[gnu::always_inline]] inline void Marker::feed(std::uintptr_t word) {
     const Slot slot = resolve(space_, word);
     if (slot.start == 0) return;
-    __builtin_prefetch(&space_.objects->pair(slot.start), 1);
-    __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
+    __builtin_prefetch(&space_.objects->pair(slot.start));
     ring_[tail_++ % ring_size] = slot;
 }
 
 [[gnu::always_inline]] inline void Marker::keep(std::uintptr_t word) {
     if (buffer_ != nullptr && !buffer_->is_full()) [[likely]] buffer_->words[buffer_->count++] = word;
-    else keep_slow(word);
+    else (void)keep_slow(word);
 }
 
 [[gnu::always_inline]] inline void Marker::push_inside(std::uintptr_t word) {
@@ -63,12 +62,17 @@ void Marker::push(std::uintptr_t word) {
     if (bounds_.holds(word)) push_inside(word);
 }
 
-void Marker::keep_slow(std::uintptr_t word) {
+// Returns the marker's buffer as it is then.
+WorkBuffer* Marker::keep_slow(std::uintptr_t word) {
     WorkBuffer* fresh = space_.pool->take_empty();
-    if (fresh == nullptr) return mark_unscanned(word);
+    if (fresh == nullptr) {
+        mark_unscanned(word);
+        return buffer_;
+    }
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = fresh;
     buffer_->words[buffer_->count++] = word;
+    return buffer_;
 }
 
 // For want of memory: the object is marked, and scanned with all marked ones by and by. What is marked
@@ -96,7 +100,7 @@ bool Marker::take_work() {
 // False: nothing to do is left, here and in the pool.
 bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
-    if (head_ != tail_) return true;
+    if (head_ != tail_ || marked_count_ != 0) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
     if (piece.span == nullptr) return rescan_next() || take_work();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
@@ -177,8 +181,10 @@ bool Marker::drain(std::size_t scan_bytes) {
     return {word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes, id};
 }
 
-// True for the first to mark an allocated slot.
-[[gnu::always_inline]] inline bool mark_first(pages::BitPair& both, std::uint64_t bit) {
+// False: nothing is allocated there, or it is marked already.
+[[gnu::always_inline]] inline bool Marker::set_mark(const pages::ObjectMap::View& map, std::uintptr_t start) {
+    pages::BitPair& both = map.pair(start);
+    const std::uint64_t bit = pages::ObjectMap::bit(start);
     // acquire: pairs with set_run(): the slot was zeroed before
     if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return false;
     std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
@@ -204,54 +210,59 @@ void Marker::drain_ring(std::size_t visits) {
         const Slot slot = locate(space_, map, shapes, word);
         if (slot.start == 0) return;
         __builtin_prefetch(&map.pair(slot.start));
-        __builtin_prefetch(reinterpret_cast<const void*>(slot.start));
         ring[tail++ % ring_size] = slot;
     };
     const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
         if (!bounds.holds(word)) return;
         if (tail - head < ring_size) return feed_one(word);
-        if (buffer == nullptr || buffer->is_full()) [[unlikely]] {
-            keep_slow(word);
-            buffer = buffer_;
-            return;
-        }
-        buffer->words[buffer->count++] = word;
+        if (buffer == nullptr || buffer->is_full()) [[unlikely]] buffer = keep_slow(word);
+        else buffer->words[buffer->count++] = word;
     };
-
-    for (; visits > 0 && head != tail; --visits) {
-        const Slot slot = ring[head++ % ring_size];
-        if (buffer != nullptr && buffer->count != 0) feed_one(buffer->words[--buffer->count]);
-        pages::BitPair& both = map.pair(slot.start);
-        const std::uint64_t bit = pages::ObjectMap::bit(slot.start);
-        if (!mark_first(both, bit)) continue;
-        const Shape& shape = shapes[slot.shape];
-        ++done.marked_objects;
-        done.marked_bytes += shape.slot_bytes;
-        if (shape.rule == ScanRule::mask) [[likely]] {
-            done.scanned_bytes += shape.slot_bytes;
-            for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
-                push_one(load_word(slot.start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
-            continue;
+    // A locked instruction waits for the page walks of prefetches before it. So not one after the other, but
+    // many marks, then many prefetches, then the scans of what was prefetched a batch ago.
+    while (visits > 0 && (head != tail || marked_count_ != 0)) {
+        const Slot* const ripe = batches_[turn_];
+        Slot* const fresh = batches_[turn_ ^= 1];
+        unsigned fresh_count = 0;
+        const unsigned taken = std::min(tail - head, batch_size);
+        for (unsigned i = 0; i < taken; ++i) {
+            const Slot slot = ring[head++ % ring_size];
+            if (!set_mark(map, slot.start)) continue;
+            const Shape& shape = shapes[slot.shape];
+            ++done.marked_objects;
+            done.marked_bytes += shape.slot_bytes;
+            if (shape.rule != ScanRule::nothing || shape.slot_bytes == 0) fresh[fresh_count++] = slot;
         }
-        if (shape.rule == ScanRule::nothing && shape.slot_bytes != 0) continue;
-        if (shape.rule == ScanRule::every_word && shape.slot_bytes != 0) {
-            done.scanned_bytes += shape.slot_bytes;
-            for (std::uintptr_t at = slot.start; at < slot.start + shape.slot_bytes; at += word_bytes)
-                push_one(load_word(at));
-            continue;
+        for (unsigned i = 0; i < fresh_count; ++i)
+            __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
+        for (unsigned i = 0; i < marked_count_; ++i) {
+            const auto [start, id] = ripe[i];
+            const Shape& shape = shapes[id];
+            if (shape.mask != 0) [[likely]] {
+                done.scanned_bytes += shape.slot_bytes;
+                for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
+                    push_one(load_word(start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
+                continue;
+            }
+            head_ = head, tail_ = tail;
+            scan_new(start, shape);
+            head = head_, tail = tail_, buffer = buffer_;
         }
-        head_ = head, tail_ = tail;
-        scan_new(slot.start, shape);
-        head = head_;
-        tail = tail_;
-        buffer = buffer_;
+        marked_count_ = fresh_count;
+        while (tail - head < ring_size && buffer != nullptr && buffer->count != 0)
+            feed_one(buffer->words[--buffer->count]);
+        visits -= std::min<std::size_t>(visits, std::max(taken, 1u));
     }
-    head_ = head;
-    tail_ = tail;
+    head_ = head, tail_ = tail;
     count.add(done);
 }
 
 void Marker::flush() {
+    // Marked ones would be passed by whoever takes them: their fields go instead.
+    for (; marked_count_ != 0; --marked_count_) {
+        const Slot& slot = batches_[turn_][marked_count_ - 1];
+        scan_new(slot.start, (*space_.shapes)[slot.shape]);
+    }
     for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = nullptr;
@@ -265,6 +276,7 @@ void Marker::scan_new(std::uintptr_t start, const Shape& shape) {
     heap::Span* span = space_.addresses->span_of(start);
     count.marked_bytes += span->bytes();
     if (shape.rule == ScanRule::nothing) return;
+    if (shape.rule == ScanRule::deferred) return space_.deferred->add(start);
     if (span->bytes() <= WorkPool::piece_bytes || !space_.pool->add_large(*span))
         scan(shape, start, start, span->end());
 }
@@ -276,6 +288,7 @@ void Marker::scan(const Shape& shape, std::uintptr_t base, std::uintptr_t from, 
     case ScanRule::mask: return scan_mask(shape.mask, base);
     case ScanRule::tiles: return scan_tiles(shape, base, from, to);
     case ScanRule::every_word: return scan_words(from, to);
+    case ScanRule::deferred: return space_.deferred->add(base);
     }
 }
 
@@ -343,6 +356,16 @@ void Marker::scan_fields(std::uintptr_t address) {
     scan(shape, slot.start, slot.start, end);
 }
 
+void Marker::mark_only(std::uintptr_t object) {
+    if (!bounds_.holds(object)) return;
+    const Slot slot = resolve(space_, object);
+    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return;
+    if (!space_.objects->try_mark(slot.start)) return;
+    const std::size_t bytes = (*space_.shapes)[slot.shape].slot_bytes;
+    ++count.marked_objects;
+    count.marked_bytes += bytes != 0 ? bytes : space_.addresses->span_of(slot.start)->bytes();
+}
+
 // Nearly all that was scanned before leads to marked objects. So only the marks are asked for, many misses at
 // a time, and the objects are not.
 void Marker::rescan_words(Awaited& awaited, std::uintptr_t low, std::uintptr_t high) {
@@ -402,7 +425,9 @@ void Marker::rescan_spans(Awaited& awaited, std::uintptr_t low, std::uintptr_t h
             at = base::align_down(at, base::page_bytes) + base::page_bytes;
             continue;
         }
-        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(awaited, *span, at, high);
+        const ScanRule rule = (*space_.shapes)[span->shape].rule;
+        if (rule != ScanRule::nothing && rule != ScanRule::deferred)
+            rescan_slots(awaited, *span, at, high);
         at = span->end();
     }
 }

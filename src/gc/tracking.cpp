@@ -33,10 +33,11 @@ constexpr std::uint64_t few_pages = 512;
 constexpr unsigned most_cleanings = 8;
 
 // How long a stop works through written pages, how long the program runs between two such stops, and how many
-// there are before the last one, which ends when all is done.
+// there are before they get longer, for the program writes faster than they clean: twice as long each time.
 constexpr std::uint64_t slice_stop_ns = 3'000'000;
 constexpr std::uint64_t slice_rest_ns = 1'500'000;
-constexpr unsigned most_slices = 200;
+constexpr unsigned short_slices = 160;
+constexpr unsigned slices_of_a_length = 16;
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
 
@@ -159,8 +160,9 @@ void Collector::clean_ahead(Marker& marker) {
 
 // In stop 2, after the roots. False: not all was seen, or what it led to is not marked yet.
 bool Collector::finish_written(Marker& marker) {
-    const bool is_last = now_.rounds == most_slices;
-    const std::uint64_t deadline_ns = is_last ? UINT64_MAX : os::monotonic_ns() + slice_stop_ns;
+    const unsigned beyond = now_.rounds > short_slices ? now_.rounds - short_slices : 0;
+    const std::uint64_t deadline_ns =
+        os::monotonic_ns() + (slice_stop_ns << (beyond / slices_of_a_length + (beyond != 0)));
     crew_.open(os::cpu_count() - 1);
     const auto drain_slice = [&] {
         while (!marker.drain(chunk_bytes))

@@ -218,7 +218,7 @@ def layout_shows_the_arithmetic():
     done = cairn("layout")
     expect(done, 0, "4M × 8 B = 32 MB of pointers")
     for text in ("4M × 64 MB = 256 TB", "arena 2,109,440", "512 GB", "512 MB", "16 GB", "67,108,864",
-                 "83 KB", "2.07 MB"):
+                 "83 KB", "2.07 MB", "&[8192]int64{} stays", "2 KB × 2^18 = 512 MB"):
         assert text in done.stdout, text
 
 

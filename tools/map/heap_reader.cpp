@@ -92,8 +92,8 @@ bool HeapReader::has_all_rows() {
     const auto is_sane = [&](const char* what, std::uint64_t least, std::uint64_t most) {
         return row(what) >= least && row(what) <= most;
     };
-    if (!is_sane("page_bytes", 4096, 1u << 20) || !is_sane("arena_bytes", 1u << 20, 1u << 30) ||
-        !is_sane("class_count", 1, 256) || !is_sane("span.bytes", 32, 4096) ||
+    if (!has_sound_pages(row("page_bytes"), row("arena_bytes")) || !is_sane("class_count", 1, 256) ||
+        !is_sane("span.bytes", 32, 4096) ||
         !is_sane("cache.bytes", 64, 1u << 20) || !is_sane("chunk_pages", 512, 512) ||
         !is_sane("chunk.stride", 128, 4096) || !is_sane("objects.pair_bytes", 16, 64) ||
         !is_sane("objects.pair_shift", 10, 10) || !is_sane("objects.granule_shift", 4, 4) ||
@@ -443,13 +443,15 @@ bool HeapReader::read() {
 std::string read_process(std::uint32_t pid, HeapModel& model) {
     const ProcessMemory memory(pid);
     if (std::string trouble = memory.trouble(); !trouble.empty()) return trouble;
-    const std::vector<std::uint64_t> tables = memory.find_symbols("cairn_heap_table");
+    const std::vector<ProcessMemory::Symbol> tables = memory.find_symbols("cairn_heap_table");
     std::string error = "process " + std::to_string(pid) + " does not run on Cairn; 'cairn run' starts one";
     std::uint64_t most = 0;
     bool has_any = false;
-    for (const std::uint64_t table : tables) {
+    for (const ProcessMemory::Symbol& table : tables) {
         HeapModel one;
-        HeapReader reader(memory, table, one);
+        one.library_file = table.file;
+        one.build_id = table.build_id;
+        HeapReader reader(memory, table.address, one);
         if (!reader.read()) {
             error = reader.error();
             continue;
