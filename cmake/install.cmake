@@ -9,6 +9,13 @@ endif()
 if(TARGET cairn-record)
   install(TARGETS cairn-record LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
+foreach(major IN LISTS escape_majors)
+  install(TARGETS cairn-escape-${major} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endforeach()
+# In a folder of its own, as in the build tree: it is found by `cairn run`, or through LD_LIBRARY_PATH.
+if(TARGET cairn-libgc)
+  install(TARGETS cairn-libgc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/libgc NAMELINK_SKIP)
+endif()
 set(libraries cairn-malloc cairn-lib cairn-static)
 foreach(library IN LISTS libraries)
   if(TARGET ${library})
@@ -19,11 +26,11 @@ endforeach()
 if(TARGET cairn-malloc OR TARGET cairn-lib)
   install(EXPORT cairn-targets NAMESPACE cairn:: DESTINATION ${package_dir})
   configure_package_config_file(cmake/cairn-config.cmake.in ${CMAKE_BINARY_DIR}/cairn-config.cmake
-    INSTALL_DESTINATION ${package_dir})
+    INSTALL_DESTINATION ${package_dir} PATH_VARS CMAKE_INSTALL_LIBDIR)
   write_basic_package_version_file(${CMAKE_BINARY_DIR}/cairn-config-version.cmake
     COMPATIBILITY SameMinorVersion)
   install(FILES ${CMAKE_BINARY_DIR}/cairn-config.cmake ${CMAKE_BINARY_DIR}/cairn-config-version.cmake
-    DESTINATION ${package_dir})
+    cmake/cairn-escape.cmake DESTINATION ${package_dir})
   # Found from the file itself, so that an installed tree may be moved.
   file(RELATIVE_PATH prefix_from_pc /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   configure_file(cmake/cairn.pc.in ${CMAKE_BINARY_DIR}/cairn.pc @ONLY)

@@ -5,7 +5,9 @@
 #   headers                     the public headers on a collector of their own, and what they refuse
 #   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
+#   libgc                       the Boehm collector's interface: ABI, programs, installed clients
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
+#   escape                      the escape pass: its case table and random programs, on clang
 #   package                     an installed copy in a foreign project
 #   source                      the house rules
 # SPDX-License-Identifier: MIT
@@ -231,6 +233,15 @@ if(TARGET bench_linear)
   set_tests_properties(bench/linear PROPERTIES TIMEOUT 60 LABELS bench)
 endif()
 
+# ---- on libgc.so.1, beside the original where that is installed
+
+if(TARGET cairn-libgc)
+  foreach(part IN ITEMS abi programs clients)
+    cairn_script(libgc/${part} libgc 300 tests/libgc/run.py --library ${CMAKE_BINARY_DIR}/lib/libgc
+      --only ${part})
+  endforeach()
+endif()
+
 # ---- examples: programs on libcairn that say by their exit code whether they worked
 
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp examples/*.c)
@@ -255,4 +266,30 @@ foreach(source IN LISTS example_sources)
 endforeach()
 if(TARGET cairn-lib AND TARGET cairn-malloc AND TARGET cairn)
   cairn_script(package package 240 tests/package/run.py ${CMAKE_BINARY_DIR} ${PROJECT_SOURCE_DIR})
+endif()
+
+# ---- the escape pass: the case table for each clang there is, random programs for the first
+
+foreach(major IN LISTS escape_majors)
+  find_program(CAIRN_CLANG_${major} clang++-${major})
+  mark_as_advanced(CAIRN_CLANG_${major})
+  if(NOT TARGET cairn-lib OR NOT CAIRN_CLANG_${major})
+    continue()
+  endif()
+  set(escape_arguments ${major} $<TARGET_FILE:cairn-escape-${major}> $<TARGET_FILE:cairn-lib>
+    ${PROJECT_SOURCE_DIR}/include)
+  if(major EQUAL 14) # Debian's own
+    cairn_script(escape/table_${major} escape 300 tests/escape/table.py ${escape_arguments}
+      ${CMAKE_CXX_COMPILER})
+    cairn_script(escape/random_${major} escape 300 tests/escape/random_programs.py ${escape_arguments})
+    set_tests_properties(escape/random_${major} PROPERTIES SKIP_RETURN_CODE 77)
+  else()
+    cairn_script(escape/table_${major} escape 300 tests/escape/table.py ${escape_arguments}
+      ${CMAKE_CXX_COMPILER} --quick)
+  endif()
+  set_tests_properties(escape/table_${major} PROPERTIES SKIP_RETURN_CODE 77)
+endforeach()
+if(escape_majors AND TARGET cairn)
+  cairn_script(cli/escape cli 120 tests/cli/escape_test.py $<TARGET_FILE:cairn> "${escape_majors}"
+    ${PROJECT_SOURCE_DIR})
 endif()

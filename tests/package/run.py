@@ -44,6 +44,25 @@ def by_cmake(folder, prefix, examples):
     assert "libcairn.so" not in run("ldd", project / "build/hello_static")
 
 
+def by_clang(folder, prefix, examples):
+    """cairn_enable_escape_analysis: the plugin for this clang, a notice for another compiler."""
+    text = CMAKELISTS.format(examples=examples) + "cairn_enable_escape_analysis(hello hello_static)\n"
+    project = folder / "escaping"
+    project.mkdir()
+    (project / "CMakeLists.txt").write_text(text)
+    configure = ("cmake", "-S", project, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
+    gcc = ("-B", project / "gcc", "-DCMAKE_CXX_COMPILER=g++")
+    done = subprocess.run([*configure, *gcc], capture_output=True, text=True, check=True)
+    assert "escape analysis needs clang, this is GNU" in done.stderr, done.stderr
+    for plugin in prefix.rglob("libcairn-escape-*.so"):
+        clang = f"clang++-{plugin.stem.split('-')[-1]}"
+        if shutil.which(clang):
+            run(*configure, "-B", project / clang, f"-DCMAKE_CXX_COMPILER={clang}")
+            said = run("cmake", "--build", project / clang, "--verbose")
+            assert f"-fpass-plugin={plugin}" in said, said
+            assert "line 3\n" in run(project / clang / "hello"), clang
+
+
 def by_pkg_config(folder, prefix, examples):
     pc = next(prefix.rglob("cairn.pc"))
     environment = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
@@ -60,6 +79,7 @@ def main():
         run("cmake", "--install", build, "--prefix", folder / "first")
         shutil.move(folder / "first", folder / "moved")
         by_cmake(folder, folder / "moved", source / "examples")
+        by_clang(folder, folder / "moved", source / "examples")
         if shutil.which("pkg-config"):
             by_pkg_config(folder, folder / "moved", source / "examples")
     print("installed, moved, found, linked, run")

@@ -24,6 +24,7 @@ constexpr std::array verb_table{
     Verb{"replay", "play a recorded trace on other allocators, and compare them", replay_verb},
     Verb{"trace", "tell what is in a trace of 'cairn run --record'", trace_verb},
     Verb{"map", "draw the heap of a running process, or of a snapshot", map_verb},
+    Verb{"escape", "compile, and tell which objects need not be on the heap", escape_verb},
     Verb{"help", "explain a verb; 'help env' lists the environment variables", help_verb},
 };
 

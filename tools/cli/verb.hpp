@@ -42,6 +42,7 @@ int layout_verb(Arguments arguments);
 int replay_verb(Arguments arguments);
 int trace_verb(Arguments arguments);
 int map_verb(Arguments arguments);
+int escape_verb(Arguments arguments);
 int help_verb(Arguments arguments);
 
 // Writes `cairn: <text>` to standard error as one line and returns `code`.
