@@ -1,7 +1,7 @@
 # The names people type; the work is in scripts/ and in the CMake presets.
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test bench bench-gc install deb debug checked asan tsan format clean help
+.PHONY: all setup demo test bench bench-gc bench-libgc install deb debug checked asan tsan format clean help
 
 all: setup            ## build the release: build/release/bin/cairn, build/release/lib/libcairn-malloc.so
 	@scripts/build release
@@ -17,6 +17,8 @@ bench-gc: all         ## the collector beside Go, libgc, Java and malloc/free by
 	@scripts/setup bench-gc
 	@cmake build/release >/dev/null && cmake --build build/release --target bench_gc
 	@python3 bench/gc.py --build build/release $(BENCH_FLAGS)
+bench-libgc: all      ## programs of the Boehm collector on Cairn and on libgc
+	@python3 bench/libgc.py --build build/release $(BENCH_FLAGS)
 install: all          ## install under PREFIX (default /usr/local), DESTDIR is respected
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 deb: all              ## a Debian package in build/release

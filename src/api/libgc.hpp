@@ -163,6 +163,7 @@ void prepare_roots();
 void warn(const char* format, GC_word argument);
 // Says that a function is not there and aborts.
 [[noreturn]] void unsupported(const char* function);
+extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
 extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
 extern constinit GC_start_callback_proc start_callback;
 

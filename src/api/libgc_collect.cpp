@@ -22,11 +22,11 @@ extern char __executable_start __attribute__((weak));
 namespace cairn::api::libgc {
 
 constinit std::uint64_t most_heap_bytes = 0;
+constinit std::uint64_t least_heap_bytes = 4 << 20;
 constinit GC_start_callback_proc start_callback = nullptr;
 
 namespace {
 
-constinit std::uint64_t least_heap_bytes = 4 << 20;  // [owner] GC_expand_hp; grows
 constinit bool has_cleared_roots = false;            // [owner] the program's first thread
 
 std::uintptr_t address_of(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
