@@ -160,6 +160,7 @@ void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
 void read_settings();
 void prepare_roots();
+void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
 // Says that a function is not there and aborts.
 [[noreturn]] void unsupported(const char* function);

@@ -113,7 +113,10 @@ void read_environment() {
 
 constexpr gc::ClientMarking make_client() {
     gc::ClientMarking client;
-    client.may_begin = [] { return GC_dont_gc == 0; };
+    client.may_begin = [] {
+        follow_cleared_roots();
+        return GC_dont_gc == 0;
+    };
     client.push_roots = [](gc::ClientSink& sink) {
         push_client_roots(sink);
         push_finalizers(sink);
