@@ -92,7 +92,8 @@ def overview_and_version():
 
 @case
 def unknown_words_name_the_valid_ones():
-    expect_mistake(cairn("brew"), 2, "'brew'", "run, classes, explain, layout, replay, trace, map, escape, help")
+    expect_mistake(cairn("brew"), 2, "'brew'",
+                   "run, classes, explain, layout, replay, trace, map, escape, help")
     expect_mistake(cairn("--brew"), 2, "--brew", "--version", "explain")
     expect_mistake(cairn("help", "brew"), 2, "'brew'", "env", "explain")
     expect_mistake(cairn("classes", "--brew"), 2, "--brew", "--format")
