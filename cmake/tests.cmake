@@ -5,6 +5,7 @@
 #   headers                     the public headers on a collector of their own, and what they refuse
 #   library                     libcairn through its public headers
 #   abi misuse integration      programs on the preloaded library
+#   libgc                       the Boehm collector's interface: ABI, programs, installed clients
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
 #   escape                      the escape pass: its case table and random programs, on clang
 #   package                     an installed copy in a foreign project
@@ -115,16 +116,7 @@ if(TARGET cairn_replay)
   cairn_gtest(tool_tests tools tool_libraries ${tool_sources})
 endif()
 
-# Fuzzers, built without one: they run their corpus and changes of it.
-if(TARGET cairn_trace)
-  add_executable(fuzz_trace_reader tests/fuzz/trace_reader.cpp)
-  set_target_properties(fuzz_trace_reader PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  target_compile_definitions(fuzz_trace_reader PRIVATE CAIRN_FUZZ_MAIN)
-  target_link_libraries(fuzz_trace_reader PRIVATE cairn_trace)
-  file(GLOB trace_corpus CONFIGURE_DEPENDS tests/fuzz/trace_corpus/*)
-  add_test(NAME fuzz/trace_reader COMMAND fuzz_trace_reader ${trace_corpus})
-  set_tests_properties(fuzz/trace_reader PROPERTIES TIMEOUT 120 LABELS tools)
-endif()
+include(cmake/fuzz.cmake)
 
 cairn_programs(stress)
 foreach(target IN LISTS stress_targets)
@@ -230,9 +222,24 @@ if(TARGET bench_gc_cairn)
   set_tests_properties(bench/gc_smoke PROPERTIES FIXTURES_REQUIRED bench_gc RUN_SERIAL TRUE)
 endif()
 
+if(TARGET bench_linear AND TARGET cairn-record AND TARGET cairn)
+  cairn_script(bench/classic_smoke bench 120 bench/classic.py --build ${CMAKE_BINARY_DIR} --smoke)
+  if(TEST bench/classic_smoke)
+    set_tests_properties(bench/classic_smoke PROPERTIES RUN_SERIAL TRUE)
+  endif()
+endif()
 if(TARGET bench_linear)
   add_test(NAME bench/linear COMMAND bench_linear --smoke)
   set_tests_properties(bench/linear PROPERTIES TIMEOUT 60 LABELS bench)
+endif()
+
+# ---- on libgc.so.1, beside the original where that is installed
+
+if(TARGET cairn-libgc)
+  foreach(part IN ITEMS abi programs clients)
+    cairn_script(libgc/${part} libgc 300 tests/libgc/run.py --library ${CMAKE_BINARY_DIR}/lib/libgc
+      --only ${part})
+  endforeach()
 endif()
 
 # ---- examples: programs on libcairn that say by their exit code whether they worked

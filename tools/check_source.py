@@ -142,7 +142,8 @@ def include_floors(source, floors):
             elif is_quoted:
                 yield number, f'includes "{what}": write it from src, as in "base/check.hpp"'
         elif source.top in ("tools", "bench", "examples", "include"):
-            if target in floors.level or "src/" in what:
+            is_neighbour = is_quoted and source.top == "include" and (source.path.parent / what).exists()
+            if (target in floors.level and not is_neighbour) or "src/" in what:
                 yield number, f"{source.top} includes {what}: only include/cairn is open to it"
 
 

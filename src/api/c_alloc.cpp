@@ -11,6 +11,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstring>
 
+#include "api/allocating.hpp"
 #include "api/gc_runtime.hpp"
 #include "cairn/cairn.h"
 #include "heap/size_class.hpp"
@@ -21,28 +22,6 @@ namespace {
 using gc::Mutator;
 using heap::ObjectKind;
 using heap::ShapeId;
-
-// While it lives this thread is in an allocation; see the opening comment.
-class Allocating {
-public:
-    explicit Allocating(Mutator& mutator) : mutator_(mutator) {
-        // relaxed: this thread's own
-        const bool is_inside = mutator.thread.runtime_depth.load(std::memory_order_relaxed) != 0;
-        if (mutator.is_allocating || is_inside) [[unlikely]]
-            base::fatal(mutator.thread.blocking_depth != 0
-                            ? "allocation by a thread that said it is blocked, or that waits for a cycle"
-                            : "allocation in a signal handler that interrupted the allocator");
-        mutator.is_allocating = true;
-        std::atomic_signal_fence(std::memory_order_seq_cst);  // before anything is read
-    }
-    ~Allocating() {
-        std::atomic_signal_fence(std::memory_order_seq_cst);  // after everything is written
-        mutator_.is_allocating = false;
-    }
-
-private:
-    Mutator& mutator_;
-};
 
 std::uint32_t load_cell(const cairn_type& type) { return __atomic_load_n(type.shape, __ATOMIC_RELAXED); }
 

@@ -80,7 +80,8 @@ constexpr gc::MarkPhase make_phase() {
     return phase;
 }
 
-constinit const gc::CollectorEnvironment environment{&cairn_barrier_active, make_phase(), make_runner()};
+// [fixed] once started
+constinit gc::CollectorEnvironment environment{&cairn_barrier_active, make_phase(), make_runner()};
 
 void before_fork() {
     if (gc_runtime.is_started()) gc_runtime.collector.before_fork(mutator);
@@ -93,6 +94,10 @@ void after_fork_child() {
 }
 
 }  // namespace
+
+void GcRuntime::use_client(const gc::ClientMarking& client) {
+    environment.client = &client;
+}
 
 bool GcRuntime::start() {
     if (!runtime.ensure_started()) return false;

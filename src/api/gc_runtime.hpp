@@ -28,6 +28,9 @@ public:
         return is_ready_.load(std::memory_order_acquire);  // acquire: as above
     }
 
+    // Has a front end take part in marking. Needs: not started yet; `client` lives for ever.
+    static void use_client(const gc::ClientMarking& client);
+
     // The calling thread's mutator, attached when it was not; nullptr when the OS refuses memory.
     [[nodiscard]] gc::Mutator* attach_thread();
     void detach_thread();

@@ -114,14 +114,15 @@ void Runtime::retire_thread() {
     heap.detach(cache);
 }
 
-void Runtime::report_if_asked() {
+void Runtime::report_if_asked(const gc::CollectorStats* collector) {
     if (!is_started()) options = read_options();  // a program that never allocated may still have been asked
     if (options.report == ReportFormat::none) return;
     if (options.report_pid != 0 && options.report_pid != os::process_id()) return;
     if (!ensure_started()) return;
     const auto format =
         options.report == ReportFormat::json ? observe::ReportFormat::json : observe::ReportFormat::text;
-    observe::write_report(heap, os::monotonic_ns() - start_ns, format, options.report_file);
+    observe::write_report(heap, os::monotonic_ns() - start_ns, format, options.report_file,
+                          collector);
 }
 
 }  // namespace cairn::api

@@ -16,6 +16,10 @@
 #include "heap/background.hpp"
 #include "heap/heap.hpp"
 
+namespace cairn::gc {
+struct CollectorStats;
+}
+
 namespace cairn::api {
 
 class Runtime {
@@ -44,8 +48,8 @@ public:
     // What the heap asks of us; a collector adds its answers before its first object is made.
     [[nodiscard]] static heap::Hooks& hooks();
 
-    // Writes the report the options ask for; called at exit.
-    void report_if_asked();
+    // Writes the report the options ask for; called at exit. `collector`: what one did, if there is one.
+    void report_if_asked(const gc::CollectorStats* collector = nullptr);
 
 private:
     enum class State : std::uint8_t { none, ready };

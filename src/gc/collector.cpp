@@ -38,9 +38,13 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     heap::SpanAlloc& spans = heap.spans();
     if (!heap.swept().start(spans)) return false;
     pool_.initialize(spans.metadata());
-    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_};
+    space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
+              &deferred_};
+    deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
-    if (!world_.initialize()) return false;
+    // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:
+    // asymptote's lies in a frame that has returned.
+    if (!world_.initialize(0, {}, environment.client == nullptr)) return false;
     roots_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
     sweeper_.initialize(
@@ -49,7 +53,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
         settings.poisons);
     Guard guard(lock_);
     const std::uint64_t now_ns = os::monotonic_ns();
-    pacer_.configure({settings.gc_percent, settings.memory_limit}, now_ns);
+    pacer_.configure(settings_.pace(), now_ns);
     limiter_.set_cpus(os::cpu_count(), now_ns);
     commit_pace(true);
     return true;
@@ -81,6 +85,7 @@ Mutator* Collector::attach() {
     // A fork may have cut its last thread off in the middle of these.
     mutator->is_allocating = false;
     mutator->is_in_finalizer = false;
+    mutator->is_leaving_section.store(false, std::memory_order_relaxed);  // relaxed: nobody looks yet
     world_.attach(mutator->thread);
     threads_.add(1);
     return mutator;
@@ -259,7 +264,7 @@ int Collector::set_gc_percent(int percent) {
     Guard guard(lock_);
     const int before = settings_.gc_percent;
     settings_.gc_percent = percent < 0 ? -1 : percent;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
 }
@@ -268,9 +273,16 @@ std::uint64_t Collector::set_memory_limit(std::uint64_t bytes) {
     Guard guard(lock_);
     const std::uint64_t before = settings_.memory_limit;
     settings_.memory_limit = bytes;
-    pacer_.configure({settings_.gc_percent, settings_.memory_limit}, os::monotonic_ns());
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
     if (!is_marking()) commit_pace(sweeper_.is_done());
     return before;
+}
+
+void Collector::set_least_goal(std::uint64_t bytes) {
+    Guard guard(lock_);
+    settings_.least_goal_bytes = bytes;
+    pacer_.configure(settings_.pace(), os::monotonic_ns());
+    if (!is_marking()) commit_pace(sweeper_.is_done());
 }
 
 Mode Collector::set_mode(Mode mode) {
@@ -417,6 +429,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     lock_.reset_after_fork();
     grey_lock_.reset_after_fork();
     pool_.reset_lock_after_fork();
+    deferred_.reset_lock_after_fork();
     heap_->swept().reset_locks_after_fork();
     sweeper_.reset_after_fork();
     crew_.reset_in_child();

@@ -29,6 +29,7 @@
 
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
+#include "gc/client_marking.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
 #include "gc/crew.hpp"
@@ -55,6 +56,9 @@ struct CollectorSettings {
     bool traces = false;    // a line a cycle
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
+    std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
+
+    [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
 };
 
 // What one cycle did; for the trace, and summed for the statistics.
@@ -92,6 +96,7 @@ struct CollectorEnvironment {
     volatile unsigned char* barrier_flag = nullptr;
     MarkPhase phase;          // asks the collector; for finalizers and weak handles
     RunnerEnvironment runner;
+    const ClientMarking* client = nullptr;  // of a front end that marks in its own ways
 };
 
 class Collector {
@@ -124,6 +129,7 @@ public:
     void collect(Mutator& mutator);
     int set_gc_percent(int percent);
     std::uint64_t set_memory_limit(std::uint64_t bytes);
+    void set_least_goal(std::uint64_t bytes);
     Mode set_mode(Mode mode);
     [[nodiscard]] CollectorStats stats();
 
@@ -157,6 +163,7 @@ public:
     void reclaim(std::size_t bytes, std::size_t pages);
 
 private:
+    friend class ClientSink;
     enum class Worker : std::uint32_t { none, running };
 
     // collector.cpp
@@ -192,6 +199,13 @@ private:
     [[nodiscard]] bool stop_between_cycles(Mutator& mutator);
     void resume_after_look();
 
+    // client_marking.cpp
+    [[nodiscard]] bool may_begin() const;
+    [[nodiscard]] bool stop_settled(ThreadRecord* self);
+    void push_client_roots(Marker& marker, bool is_ahead);
+    void scan_deferred(Marker& marker, std::uintptr_t object);
+    [[nodiscard]] bool scan_all_deferred(Marker& marker);
+
     // cycle.cpp
     [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
     [[nodiscard]] bool begin_marking(Mutator* self);
@@ -226,6 +240,8 @@ private:
     WorkPool pool_;
     Crew crew_;                                             // [owner] who runs the cycle
     ConservativeWatch watch_;                               // [owner] likewise
+    DeferredObjects deferred_;
+    std::size_t scanned_deferred_ = 0;                      // [stopped] of them, in this stop
 
     base::RankedLock<base::Rank::runtime> lock_;
     CollectorSettings settings_;                            // [lock]

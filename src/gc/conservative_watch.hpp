@@ -41,7 +41,8 @@ private:
 
     [[nodiscard]] static bool is_conservative(std::uint32_t entry) {
         constexpr unsigned first = heap::shape_of_class(0, heap::ObjectKind::conservative);
-        return entry != 0 && pages::object_entry_shape(entry) - first < heap::size_class_count;
+        const unsigned shape = pages::object_entry_shape(entry);
+        return entry != 0 && (shape - first < heap::size_class_count || heap::watched_shapes.holds(shape));
     }
     // Calls visit(base, bytes) for runs of conservative pages, in order.
     template <class Visit>

@@ -88,7 +88,7 @@ void Collector::scan_threads(Marker& marker) {
 // True: the world is stopped, and marking has begun.
 bool Collector::begin_marking(Mutator* self) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(self == nullptr ? nullptr : &self->thread)) return false;
+    if (!stop_settled(self == nullptr ? nullptr : &self->thread)) return false;
     heap::Centrals& centrals = heap_->swept().centrals();
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
@@ -226,6 +226,7 @@ bool Collector::drain_stopped(Marker& marker, std::uint64_t deadline_ns) {
     const Greyer verbs = verbs_of(marker);
     for (;;) {
         const bool is_dry = marker.drain(stopped_chunk_bytes);
+        if (is_dry && environment_->client != nullptr && scan_all_deferred(marker)) continue;
         if (is_dry && finalizer_.ephemerons().advance(verbs) == 0) {
             flush_shared_grey();
             if (pool_.is_dry() && crew_.is_idle()) {
@@ -258,11 +259,12 @@ void Collector::rescan_all_roots(Marker& marker) {
     roots_.prepare_jobs();
     scan_roots(marker, Reading::while_stopped);
     if (is_watching_) (void)rescan_written(marker);
+    push_client_roots(marker, false);
 }
 
 bool Collector::try_finish(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
-    if (!world_.stop_all(nullptr)) {
+    if (!stop_settled(nullptr)) {
         os::sleep_ns(1'000'000);  // somebody could not be stopped: again, later
         return false;
     }
@@ -293,6 +295,10 @@ bool Collector::try_finish(Marker& marker) {
 // All is marked: white from here on. Needs: the world stopped.
 void Collector::finish_stopped(Marker& marker) {
     rescan_overflow(marker);
+    if (environment_->client != nullptr) {
+        ClientSink sink(*this, marker);
+        environment_->client->all_marked(sink);
+    }
     if (settings_.verifies) check_marks();
     note_progress(marker);
     heap::Centrals& centrals = heap_->swept().centrals();
@@ -315,6 +321,7 @@ void Collector::finish_stopped(Marker& marker) {
     world_.for_each([](ThreadRecord& thread) { Mutator::of(thread).cache.sweep_stale(); });
     (void)centrals.rehome_strays();
     retire_gone();
+    if (environment_->client != nullptr) environment_->client->ended();
 }
 
 // What threads had that ended without a word. Needs: the world stopped, and what they cached is swept.
@@ -334,6 +341,7 @@ void Collector::begin_sweep() {
     CycleResult result;
     result.now_ns = os::monotonic_ns();
     result.marked_bytes = now_.marked;
+    result.black_bytes = heap_->swept().shared().black_bytes.value();
     const std::uint64_t roots = 2 * (now_.stack_bytes + now_.root_bytes);  // scanned in both stops
     result.heap_scan_work = now_.scanned_bytes > roots ? now_.scanned_bytes - roots : 0;
     result.stack_scan_work = now_.stack_bytes;
@@ -382,7 +390,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         Guard guard(lock_);
         mode = effective(settings_.mode, self != nullptr);
     }
-    if (mode == Mode::off) {
+    if (mode == Mode::off || !may_begin()) {
         declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
         return true;
     }
@@ -406,6 +414,7 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
     if (!begin_marking(self)) return false;
     Marker marker(space_);
     scan_threads(marker);
+    push_client_roots(marker, true);
     if (mode == Mode::stw) {
         scan_roots(marker, Reading::while_stopped);
         while (finalizer_.run_root_job(verbs_of(marker))) {

@@ -214,6 +214,7 @@ void Marker::scan_new(std::uintptr_t start, const Shape& shape) {
     heap::Span* span = space_.addresses->span_of(start);
     count.marked_bytes += span->bytes();
     if (shape.rule == ScanRule::nothing) return;
+    if (shape.rule == ScanRule::deferred) return space_.deferred->add(start);
     if (span->bytes() <= WorkPool::piece_bytes || !space_.pool->add_large(*span))
         scan(shape, start, start, span->end());
 }
@@ -225,6 +226,7 @@ void Marker::scan(const Shape& shape, std::uintptr_t base, std::uintptr_t from, 
     case ScanRule::mask: return scan_mask(shape.mask, base);
     case ScanRule::tiles: return scan_tiles(shape, base, from, to);
     case ScanRule::every_word: return scan_words(from, to);
+    case ScanRule::deferred: return space_.deferred->add(base);
     }
 }
 
@@ -288,6 +290,16 @@ void Marker::scan_fields(std::uintptr_t address) {
     scan(shape, slot.start, slot.start, end);
 }
 
+void Marker::mark_only(std::uintptr_t object) {
+    if (!bounds_.holds(object)) return;
+    const Slot slot = resolve(space_, object);
+    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return;
+    if (!space_.objects->try_mark(slot.start)) return;
+    const std::size_t bytes = (*space_.shapes)[slot.shape].slot_bytes;
+    ++count.marked_objects;
+    count.marked_bytes += bytes != 0 ? bytes : space_.addresses->span_of(slot.start)->bytes();
+}
+
 void Marker::rescan_slots(const heap::Span& span, std::uintptr_t low, std::uintptr_t high) {
     const Shape& shape = (*space_.shapes)[span.shape];
     low = std::max(low, span.base);
@@ -311,7 +323,8 @@ void Marker::rescan(std::uintptr_t low, std::uintptr_t high) {
             at = base::align_down(at, base::page_bytes) + base::page_bytes;
             continue;
         }
-        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(*span, at, high);
+        const ScanRule rule = (*space_.shapes)[span->shape].rule;
+        if (rule != ScanRule::nothing && rule != ScanRule::deferred) rescan_slots(*span, at, high);
         at = span->end();
     }
 }

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gc/deferred_objects.hpp"
 #include "gc/work_pool.hpp"
 #include "heap/shape.hpp"
 #include "pages/address_space.hpp"
@@ -37,6 +38,7 @@ struct MarkSpace {
     const pages::ObjectMap* objects = nullptr;
     const heap::Shapes* shapes = nullptr;
     WorkPool* pool = nullptr;
+    DeferredObjects* deferred = nullptr;  // where a front end has such objects
 };
 
 // What a marker did.
@@ -77,6 +79,9 @@ public:
     void scan_fields(std::uintptr_t address);
     // Scans what lies in [low, high) of every marked object there again: memory written since it was scanned.
     void rescan(std::uintptr_t low, std::uintptr_t high);
+
+    // Marks the object that starts there, and counts it as scanned.
+    void mark_only(std::uintptr_t object);
 
     // Marks and scans until `scan_bytes` are scanned or nothing is left here and in the pool; true: dry.
     bool drain(std::size_t scan_bytes);

@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -34,6 +35,10 @@ struct Mutator {
     // An allocation is between reading and moving a cursor: a signal handler that allocates sees it.
     bool is_allocating = false;
     bool is_in_finalizer = false;       // runs calls of the finalizer queue
+    // It leaves a client's critical section: what it changed there is complete only some instructions later,
+    // so a stop that finds it here is tried again.
+    // [atomic]
+    std::atomic<bool> is_leaving_section{false};
     std::int64_t assist_balance = 0;    // bytes this thread may allocate before it has to mark
     std::uint64_t assist_ns = 0;        // time spent on that, in this cycle
     std::uint64_t barrier_flushes = 0;

@@ -116,10 +116,12 @@ void Pacer::configure(const PacerSettings& settings, std::uint64_t now_ns) {
 
 void Pacer::commit(const HeapSnapshot& heap, bool is_sweep_done) {
     global_scan_ = heap.global_scan_bytes;
-    percent_goal_ = percent_goal(marked_, plus(stack_scan_, global_scan_), settings_.gc_percent);
+    const std::uint64_t roots = plus(stack_scan_, global_scan_);
+    percent_goal_ = plus(percent_goal(minus(marked_, black_), roots, settings_.gc_percent), black_);
     if (settings_.gc_percent >= 0) {
         const auto percent = static_cast<std::uint64_t>(settings_.gc_percent);
-        percent_goal_ = std::max(percent_goal_, part_of(least_heap_bytes, percent, 100));
+        percent_goal_ = std::max({percent_goal_, part_of(least_heap_bytes, percent, 100),
+                                  settings_.least_goal_bytes});
     }
     if (!is_marking_) sweep_floor_ = is_sweep_done ? 0 : plus(heap.live_bytes, sweep_distance_bytes);
     set_goal(heap);
@@ -237,6 +239,7 @@ std::uint64_t Pacer::assist_bound(std::uint64_t live_bytes) const {
 void Pacer::end_cycle(const CycleResult& result) {
     learn(result);
     marked_ = result.marked_bytes;
+    black_ = std::min(result.black_bytes, marked_);
     heap_scan_ = result.heap_scan_work;
     stack_scan_ = result.stack_scan_work;
     global_scan_ = result.global_scan_work;

@@ -6,7 +6,8 @@
 //     what lived         marking begins           it should end   assists pay any price
 //                        |<------ runway -------->|
 //
-// 1  goal: marked + (marked + stacks + globals) * percent / 100, or what the memory limit leaves if less.
+// 1  goal: marked + (traced + stacks + globals) * percent / 100, or what the memory limit leaves if less;
+//    traced is marked without what was allocated during the cycle.
 // 2  runway: what the program allocates while the workers alone do the marking expected. It is learnt: the
 //    most of the last five cycles.
 // 3  trigger: goal - runway, but not before 45/64 of the way from marked to goal (cycles would follow too
@@ -31,6 +32,8 @@
 //   - Workers wake up later than the program allocates. So a cycle starts with credit for 1/32 of its work,
 //     and at least one assist of each CPU; all allocation of the cycle pays it back. Without it the first
 //     allocations would always assist.
+//   - What is allocated while marking counts as marked, but gets no percent: it is not known to live. With
+//     it, as in Go, a program that allocates fast pays for its garbage twice.
 //   - A late start (one large object jumped over the trigger) gets a runway in proportion to the heap, up to
 //     4 MiB; 64 KiB would ask of each byte allocated next a thousand bytes of marking.
 //
@@ -67,6 +70,7 @@ struct WorkerPlan {
 struct PacerSettings {
     std::int32_t gc_percent = 100;                // below zero: off, only the limit's goal counts
     std::uint64_t memory_limit_bytes = no_bound;  // compared with what the process has mapped and backed
+    std::uint64_t least_goal_bytes = 0;           // as if the program had asked for a heap so large
 };
 
 // Choices of ours that a measurement may move.
@@ -99,7 +103,8 @@ struct HeapSnapshot {
 
 struct CycleResult {
     std::uint64_t now_ns = 0;
-    std::uint64_t marked_bytes = 0;
+    std::uint64_t marked_bytes = 0;      // black ones included
+    std::uint64_t black_bytes = 0;       // allocated while marking: nobody knows yet whether they live
     std::uint64_t heap_scan_work = 0;    // bytes read in objects,
     std::uint64_t stack_scan_work = 0;   // on stacks, in the first scan alone,
     std::uint64_t global_scan_work = 0;  // in other roots
@@ -223,6 +228,7 @@ private:
     std::array<double, memory_of_cycles> recent_pace_{};  // [owner] the next to replace is at cycles_ % 5
     std::uint64_t cycles_ = 0;                 // [owner] that taught a pace
     std::uint64_t marked_ = 0;                 // [owner] by the last cycle
+    std::uint64_t black_ = 0;                  // [owner] of it, allocated during that cycle
     std::uint64_t heap_scan_ = 0;              // [owner] scan work of the last cycle
     std::uint64_t stack_scan_ = 0;             // [owner]
     std::uint64_t global_scan_ = 0;            // [owner] now

@@ -55,6 +55,15 @@ void RootSet::add_all_modules() {
     is_choice_new_ = true;
 }
 
+void RootSet::remove_all_modules() {
+    base::Guard guard(lock_);
+    wants_all_modules_ = false;
+    chosen_.clear();
+    segments_.clear();
+    is_choice_new_ = true;
+    is_stale_ = true;
+}
+
 // Makes sure that the flat list has room, now that it is allowed to fail. A range more or a cut more in any
 // source is one part more at most.
 bool RootSet::ensure_room_locked() {

@@ -65,6 +65,8 @@ public:
     // All there are and will be, but for the excluded. Our own library is to be excluded if it is a module of
     // its own; where it is linked into a program or another library, exclude_range() takes its objects.
     void add_all_modules();
+    // None any more, but those that are added after this.
+    void remove_all_modules();
     [[nodiscard]] bool exclude_module(std::uintptr_t address);
 
     // ---- a cycle; by one thread

@@ -30,7 +30,7 @@ constinit __thread ThreadRecord* current_thread __attribute__((tls_model("initia
 
 }  // namespace
 
-bool World::initialize(int signal, Patience patience) {
+bool World::initialize(int signal, Patience patience, bool on_alternate_stack) {
     constexpr int tries_max = 8;
     patience_ = patience;
     process_ = os::process_id();
@@ -38,7 +38,7 @@ bool World::initialize(int signal, Patience patience) {
     const int last = signal == 0 ? first + tries_max - 1 : first;
     os::Installed result = os::Installed::refused;
     for (signal_ = first; signal_ <= last; ++signal_) {
-        result = os::install_stop_handler(signal_, on_stop);
+        result = os::install_stop_handler(signal_, on_stop, on_alternate_stack);
         if (result == os::Installed::yes) return true;
     }
     base::Message text;

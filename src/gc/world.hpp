@@ -50,7 +50,8 @@ public:
 
     // Takes the stop signal: `signal`, or, when 0, the first free one from os::default_stop_signal() upward.
     // False when the program uses it already; failure() says so. One world a process.
-    [[nodiscard]] bool initialize(int signal = 0, Patience patience = {});
+    // `on_alternate_stack`: stopped threads stand on their alternate stack, so that fibers may be small.
+    [[nodiscard]] bool initialize(int signal = 0, Patience patience = {}, bool on_alternate_stack = true);
     [[nodiscard]] int signal() const { return signal_; }
 
     // ---- a thread, about itself

@@ -18,8 +18,8 @@ bool has_pointers(const PointerMap& map) {
     return false;
 }
 
-std::uint64_t hash_of(unsigned size_class, const PointerMap& map) {
-    std::uint64_t hash = size_class * 2 + map.is_tiled;
+std::uint64_t hash_of(unsigned size_class, const PointerMap& map, ObjectKind kind) {
+    std::uint64_t hash = (size_class * 2 + map.is_tiled) * 8 + static_cast<unsigned>(kind);
     hash = hash * 0x9e37'79b9'7f4a'7c15 + map.words;
     for (std::size_t i = 0; i < map_words(map); ++i) {
         hash ^= map.bits[i];
@@ -56,18 +56,19 @@ bool Shapes::initialize(pages::Metadata& metadata) {
     return true;
 }
 
-bool Shapes::is_same(const Shape& shape, unsigned size_class, const PointerMap& map) const {
-    return shape.size_class == size_class && shape.period_words == map.words &&
+bool Shapes::is_same(const Shape& shape, unsigned size_class, const PointerMap& map,
+                     ObjectKind kind) const {
+    return shape.size_class == size_class && shape.kind == kind && shape.period_words == map.words &&
            shape.is_tiled == map.is_tiled &&
            std::memcmp(shape.map, map.bits, map_words(map) * sizeof(std::uint64_t)) == 0;
 }
 
-bool Shapes::fill(Shape& shape, unsigned size_class, const PointerMap& map) {
+bool Shapes::fill(Shape& shape, unsigned size_class, const PointerMap& map, ObjectKind kind) {
     const std::size_t bytes = map_words(map) * sizeof(std::uint64_t);
     auto* copy = static_cast<std::uint64_t*>(metadata_->allocate(bytes, alignof(std::uint64_t)));
     if (copy == nullptr) return false;
     std::memcpy(copy, map.bits, bytes);
-    shape = table_[shape_of_class(size_class, ObjectKind::typed)];
+    shape = table_[shape_of_class(size_class, kind)];
     shape.map = copy;
     shape.period_words = map.words;
     shape.is_tiled = map.is_tiled;
@@ -84,16 +85,29 @@ bool Shapes::fill(Shape& shape, unsigned size_class, const PointerMap& map) {
     return true;
 }
 
-ShapeId Shapes::intern(unsigned size_class, const PointerMap& map) {
+ShapeId Shapes::intern(unsigned size_class, const PointerMap& map, ObjectKind kind) {
     if (map.words == 0 || !has_pointers(map)) return zeroed_shape_of_class(size_class);
-    const ShapeId unmapped = shape_of_class(size_class, ObjectKind::typed);
+    const ShapeId unmapped = shape_of_class(size_class, kind);
     base::Guard guard(lock_);
-    std::size_t at = hash_of(size_class, map) % hash_slots;
+    std::size_t at = hash_of(size_class, map, kind) % hash_slots;
     for (; hash_[at] != 0; at = (at + 1) % hash_slots)
-        if (is_same(table_[hash_[at]], size_class, map)) return hash_[at];
+        if (is_same(table_[hash_[at]], size_class, map, kind)) return hash_[at];
     const unsigned id = count_.load(std::memory_order_relaxed);  // relaxed: under the lock
-    if (id == max_shapes || !fill(table_[id], size_class, map)) return unmapped;
+    if (id == max_shapes || !fill(table_[id], size_class, map, kind)) return unmapped;
     hash_[at] = static_cast<std::uint16_t>(id);
+    if (kind == ObjectKind::conservative) watched_shapes.add(id);
+    count_.store(id + 1, std::memory_order_release);  // release: publishes the shape
+    return static_cast<ShapeId>(id);
+}
+
+ShapeId Shapes::make_deferred(unsigned size_class, std::uint8_t tag) {
+    base::Guard guard(lock_);
+    const unsigned id = count_.load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (id == max_shapes) return 0;
+    table_[id] = table_[shape_of_class(size_class, ObjectKind::conservative)];
+    table_[id].rule = ScanRule::deferred;
+    table_[id].tag = tag;
+    watched_shapes.add(id);
     count_.store(id + 1, std::memory_order_release);  // release: publishes the shape
     return static_cast<ShapeId>(id);
 }

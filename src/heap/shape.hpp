@@ -8,7 +8,10 @@
 //         68 .. 135  typed without a known map: every word may be a pointer, but writes are barriered
 //        136 .. 203  conservative
 //        204 .. 271  noscan whose slots come zeroed, for front ends that promise it
-//        272 ..      typed with a map, made as types are first used ("interned": equal maps are one shape)
+//        272 ..      made as they are first used: typed with a map ("interned": equal maps are one shape),
+//                    conservative with a map, and deferred ones
+//
+// A deferred object is scanned by its front end, with the world stopped. Its tag tells the front end how.
 //
 // When the table is full a new type gets the id 68 + class: slower to scan, as right.
 //
@@ -62,6 +65,7 @@ enum class ScanRule : std::uint8_t {
     mask,        // `mask` tells all pointers of the slot
     tiles,       // the map again and again to the end of the slot
     every_word,  // each may be a pointer
+    deferred,    // the front end knows (gc/client_marking.hpp)
 };
 
 struct alignas(64) Shape {
@@ -71,6 +75,7 @@ struct alignas(64) Shape {
     ScanRule rule = ScanRule::nothing;         // [fixed]
     ObjectKind kind = ObjectKind::explicit_free;  // [fixed]
     std::uint8_t size_class = 0;               // [fixed]
+    std::uint8_t tag = 0;                      // [fixed] deferred: a number of the front end
     std::uint32_t period_words = 0;            // [fixed] words of an element
     bool is_tiled = false;                     // [fixed] map repeats
     const std::uint64_t* map = nullptr;        // [fixed] period_words bits
@@ -84,6 +89,24 @@ struct PointerMap {
     bool is_tiled = false;
     const char* type_name = nullptr;
 };
+
+// Ids from first_mapped_shape on whose objects are conservative: their pages are watched, too. Of the
+// process, so that an id alone tells; a shape of another heap that is taken for one costs a look.
+class WatchedShapes {
+public:
+    [[nodiscard]] bool holds(unsigned id) const {
+        // relaxed: the id became known after its bit
+        return (words_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0;
+    }
+    void add(unsigned id) {
+        // relaxed: as above
+        words_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_relaxed);
+    }
+
+private:
+    std::atomic<std::uint64_t> words_[max_shapes / 64]{};  // [atomic]
+};
+inline constinit WatchedShapes watched_shapes;
 
 class Shapes {
 public:
@@ -102,15 +125,20 @@ public:
     // The id for objects of `size_class` (0: large) with these pointers. No pointer at all: the zeroed noscan
     // id.
     // Cost: a lock and a hash probe; callers keep the answer.
-    [[nodiscard]] ShapeId intern(unsigned size_class, const PointerMap& map);
+    // `kind`: typed, or conservative where stores have no barrier.
+    [[nodiscard]] ShapeId intern(unsigned size_class, const PointerMap& map,
+                                 ObjectKind kind = ObjectKind::typed);
+    // A new id for deferred objects; 0 when the table is full.
+    [[nodiscard]] ShapeId make_deferred(unsigned size_class, std::uint8_t tag);
 
     void reset_lock_after_fork() { lock_.reset_after_fork(); }
 
 private:
     static constexpr unsigned hash_slots = 2 * max_shapes;
 
-    [[nodiscard]] bool is_same(const Shape& shape, unsigned size_class, const PointerMap& map) const;
-    [[nodiscard]] bool fill(Shape& shape, unsigned size_class, const PointerMap& map);
+    [[nodiscard]] bool is_same(const Shape& shape, unsigned size_class, const PointerMap& map,
+                               ObjectKind kind) const;
+    [[nodiscard]] bool fill(Shape& shape, unsigned size_class, const PointerMap& map, ObjectKind kind);
 
     base::RankedLock<base::Rank::central> lock_;
     Shape* table_ = nullptr;               // [fixed] max_shapes

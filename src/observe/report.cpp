@@ -200,7 +200,38 @@ void json_sums(Sink& out, heap::Heap& heap, const Sums& sums) {
     field(text, "returned_total_bytes", spans.returned_total_bytes(), "},\"os\":{");
     field(text, "returned_bytes", usage.returned_bytes);
     field(text, "rss_bytes", resident.now_bytes);
-    field(text, "peak_rss_bytes", resident.peak_bytes) << "}}";
+    field(text, "peak_rss_bytes", resident.peak_bytes) << "}";
+    out.line(text);
+}
+
+// What the collector did, where there is one.
+void text_collector(Sink& out, const gc::CollectorStats& stats) {
+    Message text;
+    text << "  cycles  " << stats.cycles << " (" << stats.forced_cycles << " forced), stops longest ";
+    text.decimal(stats.stops.max_ns / 10'000, 2) << " ms, half within ";
+    text.decimal(stats.stops.percentile(0.5) / 10'000, 2) << " ms, in all ";
+    text.decimal(stats.stops.total_ns / 10'000, 2) << " ms";
+    out.line(text);
+    text << "  objects " << stats.allocated_objects << " allocated (" << stats.allocated_bytes / 1024
+         << " KiB), live at the last cycle " << stats.marked_bytes / 1024 << " KiB, collector's CPU ";
+    text.decimal(stats.worker_ns / 10'000, 2) << " ms, program's for it ";
+    text.decimal(stats.assist_ns / 10'000, 2) << " ms";
+    out.line(text);
+}
+
+void json_collector(Sink& out, const gc::CollectorStats& stats) {
+    Message text;
+    field(text, "cycles", stats.cycles, ",\"collector\":{");
+    field(text, "forced_cycles", stats.forced_cycles);
+    field(text, "stops", stats.stops.count);
+    field(text, "stop_max_ns", stats.stops.max_ns);
+    field(text, "stop_p50_ns", stats.stops.percentile(0.5));
+    field(text, "stop_total_ns", stats.stops.total_ns);
+    field(text, "allocated_objects", stats.allocated_objects);
+    field(text, "allocated_bytes", stats.allocated_bytes);
+    field(text, "marked_bytes", stats.marked_bytes);
+    field(text, "worker_ns", stats.worker_ns);
+    field(text, "assist_ns", stats.assist_ns) << "}";
     out.line(text);
 }
 
@@ -220,7 +251,8 @@ void json_head(Sink& out, std::uint64_t elapsed_ns) {
 
 }  // namespace
 
-void write_report(heap::Heap& heap, std::uint64_t elapsed_ns, ReportFormat format, const char* file) {
+void write_report(heap::Heap& heap, std::uint64_t elapsed_ns, ReportFormat format, const char* file,
+                  const gc::CollectorStats* collector) {
     Sink out(file);
     const bool is_text = format == ReportFormat::text;
     is_text ? text_head(out, elapsed_ns) : json_head(out, elapsed_ns);
@@ -234,6 +266,11 @@ void write_report(heap::Heap& heap, std::uint64_t elapsed_ns, ReportFormat forma
         is_first = false;
     }
     is_text ? text_sums(out, heap, sums) : json_sums(out, heap, sums);
+    if (collector != nullptr) is_text ? text_collector(out, *collector) : json_collector(out, *collector);
+    if (is_text) return;
+    Message end;
+    end << "}";
+    out.line(end);
 }
 
 std::uint64_t cached_bytes(heap::Heap& heap) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "gc/collector.hpp"
 #include "heap/heap.hpp"
 
 namespace cairn::observe {
@@ -16,7 +17,9 @@ namespace cairn::observe {
 enum class ReportFormat : std::uint8_t { text, json };
 
 // `file` nullptr: standard error. Errors are reported on standard error.
-void write_report(heap::Heap& heap, std::uint64_t elapsed_ns, ReportFormat format, const char* file);
+// `collector`: where one is at work, what it did.
+void write_report(heap::Heap& heap, std::uint64_t elapsed_ns, ReportFormat format, const char* file,
+                  const gc::CollectorStats* collector = nullptr);
 
 // Free slots in caches, depots and spans; live large objects. Units: bytes.
 [[nodiscard]] std::uint64_t cached_bytes(heap::Heap& heap);

@@ -31,7 +31,7 @@ std::uintptr_t thread_pointer() { return reinterpret_cast<std::uintptr_t>(__buil
 std::uintptr_t block_of_module(std::uintptr_t, std::size_t) { return 0; }
 
 int default_stop_signal() { return 0; }
-Installed install_stop_handler(int, void (*)(const StopContext&)) { return Installed::yes; }
+Installed install_stop_handler(int, void (*)(const StopContext&), bool) { return Installed::yes; }
 Sent send_stop(std::uint32_t) { return Sent::refused; }
 bool is_thread_alive(std::uint32_t) { return true; }
 Standing standing_of(std::uint32_t) { return Standing::blocks_signal; }

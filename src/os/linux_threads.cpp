@@ -346,12 +346,12 @@ void write_task_path(char (&path)[task_path_bytes], std::uint32_t thread, const 
 
 int default_stop_signal() { return SIGRTMIN + 8; }
 
-Installed install_stop_handler(int signal, void (*handler)(const StopContext&)) {
+Installed install_stop_handler(int signal, void (*handler)(const StopContext&), bool on_alternate_stack) {
     const int error = errno;
     struct sigaction old {};
     struct sigaction fresh {};
     fresh.sa_sigaction = on_signal;
-    fresh.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    fresh.sa_flags = SA_SIGINFO | SA_RESTART | (on_alternate_stack ? SA_ONSTACK : 0);
     sigfillset(&fresh.sa_mask);
     Installed result = Installed::refused;
     if (sigaction(signal, nullptr, &old) == 0) {

@@ -72,7 +72,9 @@ struct StopContext {
 enum class Installed : std::uint8_t { yes, in_use, refused };
 // Makes `handler` run, all signals blocked, on every thread that `signal` is sent to. in_use: the program has
 // a handler of its own there. The signal belongs to the process from now on; so does the handler.
-[[nodiscard]] Installed install_stop_handler(int signal, void (*handler)(const StopContext&));
+// `on_alternate_stack`: on the thread's alternate stack where it has one; else on what it interrupted.
+[[nodiscard]] Installed install_stop_handler(int signal, void (*handler)(const StopContext&),
+                                             bool on_alternate_stack = true);
 
 enum class Sent : std::uint8_t { sent, gone, refused };
 // Sends the installed signal to one thread of this process. refused: its queue is full, try again.

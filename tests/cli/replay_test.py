@@ -8,6 +8,7 @@ headless Chromium where there is one.
 # SPDX-License-Identifier: MIT
 import json
 import os
+import pty
 import re
 import shutil
 import socket
@@ -201,6 +202,25 @@ def the_table_has_a_row_a_policy():
     for name in ("bump", "segregated", "system"):
         assert re.search(rf"^{name} +[\d.]+ +[\d.]+ ", done.stdout, re.M), done.stdout
     assert "Playing alone" in done.stdout
+
+
+@case
+def on_a_terminal_progress_is_shown():
+    trace, (ours, theirs) = python_trace(), pty.openpty()
+    words = [CAIRN, "replay", trace, "--policies", "best-fit", "--runs", "1"]
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 4096):
+            seen += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert child.wait() == 0
+    assert re.search(rb"reading .*: \d+ %", seen), seen[:200]
+    assert re.search(rb"best-fit: [\d,]+ of [\d,]+ events \(", seen), seen[-200:]
+    assert seen.endswith(b"\r\x1b[K"), "the line is wiped"
 
 
 @case

@@ -1,7 +1,6 @@
 // Fuzzer of the trace reader: any bytes as a file, and any bytes as a block behind a sound frame.
 //
-// With clang: -fsanitize=fuzzer,address. With another compiler CAIRN_FUZZ_MAIN makes a program that runs the
-// files it is given, and changed copies of them: so the corpus is part of the suite on every machine.
+// Built twice (cmake/fuzz.cmake): with libFuzzer where clang is, and with fuzz_main.hpp everywhere.
 // The first byte of an input says what it is: 'F' a file, else a block.
 // SPDX-License-Identifier: MIT
 #include <sys/mman.h>
@@ -11,6 +10,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "fuzz_main.hpp"
 #include "trace/reader.hpp"
 #include "trace/statistics.hpp"
 
@@ -63,31 +63,3 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* bytes, std::size_t si
     bytes[0] == 'F' ? read_file(bytes + 1, size - 1) : read_block(bytes + 1, size - 1);
     return 0;
 }
-
-#if defined(CAIRN_FUZZ_MAIN)
-
-#include <cstdio>
-#include <fstream>
-#include <iterator>
-#include <random>
-#include <vector>
-
-int main(int count, char** words) {
-    std::mt19937_64 random(1);
-    for (int i = 1; i < count; ++i) {
-        std::ifstream in(words[i], std::ios::binary);
-        const std::vector<unsigned char> seed{std::istreambuf_iterator<char>(in), {}};
-        LLVMFuzzerTestOneInput(seed.data(), seed.size());
-        for (int round = 0; round < 2000 && seed.size() > 1; ++round) {
-            std::vector<unsigned char> changed = seed;
-            for (auto left = random() % 8; left > 0; --left)
-                changed[1 + random() % (changed.size() - 1)] = static_cast<unsigned char>(random());
-            const bool is_cut = random() % 4 == 0;
-            LLVMFuzzerTestOneInput(changed.data(), is_cut ? random() % changed.size() : changed.size());
-        }
-    }
-    std::printf("%d inputs and 2000 changed copies of each\n", count - 1);
-    return count > 1 ? 0 : 1;
-}
-
-#endif

@@ -6,6 +6,7 @@
 #include <cairn/tables.h>
 #include <fmt/core.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -203,6 +204,38 @@ void print_residence(const Layout& layout) {
     fmt::print("\nUnits are powers of two: MB = 2^20 bytes, M = 2^20.\n");
 }
 
+// Constants of Go's compiler and runtime; facts, like the platforms' splits.
+constexpr std::uint64_t implicit_limit_bytes = 64 << 10;
+constexpr std::uint64_t declared_limit_bytes = 128 << 10;
+constexpr std::uint64_t first_stack_bytes = 2 << 10;
+constexpr std::uint64_t stack_limit_bytes = 1'000'000'000;
+
+std::uint64_t shell_stack_bytes() {
+    rlimit limit{};
+    return getrlimit(RLIMIT_STACK, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
+void print_stacks() {
+    const std::uint64_t words = implicit_limit_bytes / sizeof(std::uint64_t);
+    const int doublings = std::bit_width(stack_limit_bytes / first_stack_bytes) - 1;
+    const std::uint64_t shell = shell_stack_bytes();
+    const auto line = [](std::string_view what, const std::string& text) {
+        fmt::print("  {:<26}{}\n", what, text);
+    };
+    fmt::print("\nStack or heap: what Go's compiler keeps on a stack when nothing else forbids it\n\n");
+    line("new, &T{}, literals", fmt::format("up to {} = {} words of 8 bytes: &[{}]int64{{}} stays, one more "
+                                            "word goes to the heap", exact_size(implicit_limit_bytes),
+                                            with_commas(words), words));
+    line("a declared variable", fmt::format("up to {} since Go 1.24, 10 MB before",
+                                            exact_size(declared_limit_bytes)));
+    line("a goroutine's own stack",
+         fmt::format("{} at first, doubled when it is full: {} × 2^{} = {} at most, the next would pass {} "
+                     "bytes", exact_size(first_stack_bytes), exact_size(first_stack_bytes), doublings,
+                     exact_size(first_stack_bytes << doublings), with_commas(stack_limit_bytes)));
+    line("ulimit -s, here", (shell == RLIM_INFINITY ? std::string("unlimited") : exact_size(shell)) +
+                                ": for the first thread of a C program; Go does not ask for it");
+}
+
 nlohmann::ordered_json to_json(const Layout& layout) {
     const cairn_platform& p = layout.platform;
     nlohmann::ordered_json levels = nlohmann::json::array();
@@ -239,6 +272,12 @@ nlohmann::ordered_json to_json(const Layout& layout) {
           {"bitmap_bytes", layout.linear.bitmap_bytes},
           {"arena_bytes", layout.linear.arena_bytes}}},
         {"radix_levels", std::move(levels)},
+        {"stacks",
+         {{"go_implicit_limit_bytes", implicit_limit_bytes},
+          {"go_declared_limit_bytes", declared_limit_bytes},
+          {"go_first_bytes", first_stack_bytes},
+          {"go_limit_bytes", stack_limit_bytes},
+          {"shell_limit_bytes", shell_stack_bytes()}}},
         {"measured", std::move(measured)}};
 }
 
@@ -295,6 +334,7 @@ int layout_verb(Arguments arguments) {
     print_records(layout);
     print_linear(layout);
     print_levels(layout);
+    print_stacks();
     print_residence(layout);
     return exit_ok;
 }

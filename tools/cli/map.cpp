@@ -9,8 +9,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "library.hpp"
 #include "map/heap_reader.hpp"
 #include "map/picture.hpp"
+#include "map/process_memory.hpp"
 #include "quantity.hpp"
 #include "verb.hpp"
 
@@ -88,9 +90,23 @@ void print_sums(const HeapModel& model) {
                    with_commas(model.torn_spans));
 }
 
+// Whether the library in the process is the one beside this command; nothing when that cannot be said.
+std::optional<bool> is_own_build(const HeapModel& model) {
+    std::string name = model.library_file.substr(model.library_file.rfind('/') + 1);
+    name = name.substr(0, name.find(" (deleted)"));  // it was built or installed again since
+    if (model.build_id.empty() || !name.starts_with("lib")) return std::nullopt;
+    const std::string own = map::build_id_of(find_own_library(name).path);
+    if (own.empty()) return std::nullopt;
+    return own == model.build_id;
+}
+
 void print_text(const HeapModel& model) {
-    fmt::print("{} (process {}, Cairn {}, {} layout), {}\n\n", model.command, model.pid,
-               model.library_version, model.is_linear ? "linear" : "sparse", model.time);
+    fmt::print("{} (process {}, Cairn {}, {} layout), {}\n", model.command, model.pid, model.library_version,
+               model.is_linear ? "linear" : "sparse", model.time);
+    if (!is_own_build(model).value_or(true))
+        fmt::print("its {} is of another build than this command ({:.12}...), and read by its own table\n",
+                   model.library_file, model.build_id);
+    fmt::print("\n");
     print_sums(model);
     fmt::print("\n{}; a character is 1 MiB: @ full of live objects ... . empty, _ with the OS\n",
                plural(model.arenas.size(), "arena"));
@@ -165,6 +181,7 @@ Json to_json(const HeapModel& model, bool with_spans) {
               {"pid", model.pid},
               {"time", model.time},
               {"library_version", model.library_version},
+              {"library", {{"file", model.library_file}, {"build_id", model.build_id}}},
               {"layout", model.is_linear ? "linear" : "sparse"},
               {"torn_spans", model.torn_spans},
               {"live", {{"objects", sums.live_objects}, {"bytes", sums.live_bytes}}},
@@ -187,6 +204,7 @@ Json to_json(const HeapModel& model, bool with_spans) {
     for (const map::ThreadCache& one : model.caches)
         json["caches"].push_back(
             {{"slots", one.slots}, {"bytes", one.bytes}, {"free_pages", one.free_pages}});
+    if (const auto is_own = is_own_build(model)) json["library"]["is_own_build"] = *is_own;
     if (with_spans) json["spans"]["list"] = spans_json(model);
     return json;
 }

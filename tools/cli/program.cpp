@@ -52,7 +52,7 @@ private:
 };
 
 Program refusal(int code, std::string error) {
-    return {{}, code, std::move(error)};
+    return {{}, code, std::move(error), {}};
 }
 
 Program cannot_preload(const std::string& path, std::string_view why) {
@@ -71,7 +71,7 @@ bool is_executable_file(const std::string& path) {
 // The file execvp would take for `name`. A name that was seen but may not be executed gives 126, else 127.
 Program locate(const std::string& name) {
     if (name.find('/') != std::string::npos) {
-        if (is_executable_file(name)) return {name, 0, {}};
+        if (is_executable_file(name)) return {name, 0, {}, {}};
         struct stat status {};
         if (stat(name.c_str(), &status) != 0) {
             if (errno == ENOENT || errno == ENOTDIR)
@@ -86,7 +86,7 @@ Program locate(const std::string& name) {
     std::string folder, seen;
     while (!name.empty() && std::getline(folders, folder, ':')) {
         const std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
-        if (is_executable_file(candidate)) return {candidate, 0, {}};
+        if (is_executable_file(candidate)) return {candidate, 0, {}, {}};
         struct stat status {};
         if (seen.empty() && stat(candidate.c_str(), &status) == 0 && S_ISREG(status.st_mode))
             seen = candidate;
@@ -146,7 +146,7 @@ Program judge_elf(const std::string& path, const File& file) {
         return cannot_preload(path, "it is linked statically, so no library can be loaded before it");
     if (linker.find("ld-musl") != std::string::npos)
         return cannot_preload(path, "it runs on musl, and the library is built for glibc");
-    return {path, 0, {}};
+    return {path, 0, {}, path};
 }
 
 Program judge(const std::string& path, int depth);
@@ -158,9 +158,9 @@ Program judge_env(const std::string& script, const std::vector<std::string>& wor
         const Program started = locate(word);
         if (started.path.empty()) break;  // env itself will say so
         const Program verdict = judge(started.path, depth + 1);
-        return verdict.path.empty() ? verdict : Program{script, 0, {}};
+        return verdict.path.empty() ? verdict : Program{script, 0, {}, verdict.image};
     }
-    return {script, 0, {}};
+    return {script, 0, {}, {}};
 }
 
 Program judge_script(const std::string& path, std::string_view line, int depth) {
@@ -178,7 +178,8 @@ Program judge_script(const std::string& path, std::string_view line, int depth) 
                        fmt::format("{}: its interpreter {} is not executable", path, interpreter));
     const Program verdict = judge(interpreter, depth + 1);
     if (verdict.path.empty()) return verdict;
-    return base_name(interpreter) == "env" ? judge_env(path, words, depth) : Program{path, 0, {}};
+    return base_name(interpreter) == "env" ? judge_env(path, words, depth)
+                                             : Program{path, 0, {}, verdict.image};
 }
 
 // Judges an executable file. What cannot be read is let through: the system will judge it.
@@ -194,7 +195,7 @@ Program judge(const std::string& path, int depth) {
     const std::string_view first_line = start.substr(0, start.find('\n'));
     if (first_line.find('\0') != std::string_view::npos)
         return refusal(exit_not_executable, path + ": is neither a program nor a script");
-    return {path, 0, {}};
+    return {path, 0, {}, {}};
 }
 
 }  // namespace

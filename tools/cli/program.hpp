@@ -14,6 +14,7 @@ struct Program {
     std::string path;   // what to execute; empty when it cannot be
     int code = 0;       // the exit code that says why not
     std::string error;  // one line for people
+    std::string image;  // the ELF file that will run: the program's, or its interpreter's
 };
 
 // Finds `name` as execvp does and judges it.

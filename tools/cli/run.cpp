@@ -1,9 +1,11 @@
-// `cairn run`: starts a program with Cairn's malloc before its own, and is then out of its way.
+// `cairn run`: starts a program on Cairn, and is then out of its way.
 //
-//   1. Find the library: --lib, or beside this command.
-//   2. Find the program and see that a library can be preloaded into it.
-//   3. Turn options into environment variables; put the library first in LD_PRELOAD.
-//   4. Become the program; only with --summary and --record stay to wait for it.
+//   1. Find the program and see that a library can be preloaded into it.
+//   2. Choose: a program that needs the Boehm collector gets ours, every other one our malloc; or as told.
+//   3. Find the library: --lib, or beside this command. Malloc's comes first in LD_PRELOAD; the collector's
+//      folder first in LD_LIBRARY_PATH, so that programs which do not ask for it never see it.
+//   4. Turn options into environment variables. Become the program; only with --summary and --record stay to
+//      wait for it.
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 
 #include "child.hpp"
 #include "library.hpp"
+#include "needs.hpp"
 #include "program.hpp"
 #include "quantity.hpp"
 #include "trace/recording.hpp"
@@ -29,10 +32,13 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view plain_library = "libcairn-malloc.so";
 constexpr std::string_view recording_library = "libcairn-record.so";
+constexpr std::string_view collector_library = "libgc/libgc.so.1";
+constexpr std::string_view collector_name = "libgc.so.1";
 
 constexpr std::string_view teaching =
     R"(The program needs no rebuild: its malloc, free, new and delete are answered by Cairn, and so are
-those of the programs it starts. Its exit code and signals are its own.
+those of the programs it starts. A program that needs the Boehm collector (libgc.so.1: guile, ecl, w3m, ...)
+gets Cairn's instead, and keeps its malloc. Its exit code and signals are its own.
 
   exit codes   the program's; 2 wrong usage; 125 Cairn cannot run it (static, setuid, another machine's);
                126 it cannot be executed; 127 it does not exist
@@ -43,6 +49,7 @@ when no option says otherwise.
 Examples:
   cairn run -- python3 script.py
   cairn run --report -- sqlite3 :memory: 'select 1'
+  cairn run --report -- guile -c '(display (length (iota 1000000)))'
   cairn run --memory-limit 256MiB --report=json --report-file heap.json -- ./server)";
 
 struct RunOptions {
@@ -55,7 +62,18 @@ struct RunOptions {
     bool record_sites = false;
     bool verify = false;
     bool summary = false;
+    bool wants_malloc = false;
+    bool wants_collector = false;
+    bool chooses = false;
 };
+
+// Decides what the program runs on, where the options leave it open.
+void choose(RunOptions& options, const Program& program) {
+    if (!options.record.empty() || !options.library.empty()) options.wants_malloc = true;
+    if (options.wants_malloc || options.wants_collector) return;
+    const bool is_client = !program.image.empty() && needs_library(program.image, collector_name);
+    (is_client ? options.wants_collector : options.wants_malloc) = true;
+}
 
 // Sets `library` to the full path, or says in one line why there is none and returns the exit code.
 std::optional<int> find_library(const RunOptions& options, std::string& library) {
@@ -81,6 +99,18 @@ std::optional<int> find_library(const RunOptions& options, std::string& library)
     return std::nullopt;
 }
 
+// The same for the collector's.
+std::optional<int> find_collector(std::string& library) {
+    const OwnLibrary found = find_own_library(collector_library);
+    if (found.path.empty())
+        return fail(exit_cairn, fmt::format("run: no {} beside this command (looked for {})",
+                                            collector_library, found.looked_for));
+    library = found.path;
+    if (library.find_first_of(":;") == std::string::npos) return std::nullopt;
+    return fail(exit_cairn, fmt::format("run: LD_LIBRARY_PATH cannot hold the path {}: it has a colon or a "
+                                        "semicolon", library));
+}
+
 // Checks what the parser could not, and brings sizes into the form the library reads.
 std::optional<int> check_options(RunOptions& options) {
     if (!options.memory_limit.empty() && options.memory_limit != "off") {
@@ -100,15 +130,28 @@ std::optional<int> check_options(RunOptions& options) {
         options.report_file = file;
         if (options.report.empty()) options.report = "text";
     }
+    if (options.chooses && (options.wants_malloc || options.wants_collector))
+        return fail(exit_usage, "run: --auto chooses by itself: leave out --libgc and --malloc");
+    if (options.wants_collector && (!options.record.empty() || !options.library.empty()))
+        return fail(exit_usage, "run: --record and --lib are about malloc: leave out --libgc");
     if (options.record_sites && options.record.empty())
         return fail(exit_usage, "run: --record-sites needs --record FILE");
     return std::nullopt;
 }
 
-std::vector<std::string> environment_for(const RunOptions& options, const std::string& library) {
-    const char* preloaded = std::getenv("LD_PRELOAD");
-    const std::string others = preloaded != nullptr && *preloaded != '\0' ? ":" + std::string(preloaded) : "";
-    std::vector<std::string> settings{"LD_PRELOAD=" + library + others};
+// `first` before what the environment has in a list with colons.
+std::string prepended(const char* variable, const std::string& first) {
+    const char* given = std::getenv(variable);
+    return fmt::format("{}={}{}{}", variable, first, given != nullptr && *given != '\0' ? ":" : "",
+                       given != nullptr ? given : "");
+}
+
+std::vector<std::string> environment_for(const RunOptions& options, const std::string& library,
+                                         const std::string& collector) {
+    std::vector<std::string> settings;
+    if (options.wants_malloc) settings.push_back(prepended("LD_PRELOAD", library));
+    if (options.wants_collector)
+        settings.push_back(prepended("LD_LIBRARY_PATH", fs::path(collector).parent_path().string()));
     const auto add = [&](std::string_view name, const std::string& value) {
         if (!value.empty()) settings.push_back(fmt::format("{}={}", name, value));
     };
@@ -200,6 +243,10 @@ void declare_options(CLI::App& app, RunOptions& options) {
     app.add_flag("--record-sites", options.record_sites, "with --record: also who called");
     app.add_flag("--verify", options.verify, "let the heap check itself as it goes (slow)");
     app.add_flag("--summary", options.summary, "at the end, tell time and peak memory of the program");
+    app.add_flag("--libgc", options.wants_collector, "run it on Cairn's collector in place of libgc.so.1");
+    app.add_flag("--malloc", options.wants_malloc, "run it on Cairn's malloc; with --libgc: on both");
+    app.add_flag("--auto", options.chooses,
+                 "the collector if the program needs libgc.so.1, else malloc (default)");
     app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
         ->type_name("FILE");
     app.formatter(std::make_shared<RunFormatter>());
@@ -211,7 +258,8 @@ std::optional<int> split(Arguments arguments, RunOptions& options, Arguments& pr
     const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
     const Arguments behind(dashes, arguments.end());
     arguments.erase(dashes, arguments.end());
-    CLI::App app{"Run a program on Cairn's malloc.", "cairn run"};
+    CLI::App app{"Run a program on Cairn's malloc, or on its collector if it was built for libgc.",
+                 "cairn run"};
     declare_options(app, options);
     if (const auto code = parse(app, std::move(arguments), &program)) return code;
     const bool is_ours = program.empty();  // a later `--` belongs to the program
@@ -230,10 +278,16 @@ int run_verb(Arguments arguments) {
     if (const auto code = check_options(options)) return *code;
     const Program program = find_program(words.front());
     if (program.path.empty()) return fail(program.code, "run: " + program.error);
+    choose(options, program);
     std::string library;
-    if (const auto code = find_library(options, library)) return *code;
+    std::string collector;
+    if (options.wants_malloc)
+        if (const auto code = find_library(options, library)) return *code;
+    if (options.wants_collector)
+        if (const auto code = find_collector(collector)) return *code;
 
-    ChildPlan plan{program.path, std::move(words), environment_for(options, library), "CAIRN_REPORT_PID"};
+    ChildPlan plan{program.path, std::move(words), environment_for(options, library, collector),
+                   "CAIRN_REPORT_PID"};
     std::fflush(nullptr);
     if (!options.record.empty()) return run_recorded(options, plan);
     if (!options.summary) return become(plan);

@@ -18,7 +18,7 @@ namespace cairn::map {
 namespace {
 
 constexpr char magic[] = {'C', 'A', 'I', 'R', 'N', 'M', 'A', 'P'};
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 constexpr std::size_t head_bytes = 24;
 constexpr std::uint64_t raw_limit = std::uint64_t{1} << 32;
 
@@ -107,6 +107,8 @@ void describe(Archive& archive, HeapModel& model) {
     archive.all(model.command);
     archive.all(model.time);
     archive.all(model.library_version);
+    archive.all(model.library_file);
+    archive.all(model.build_id);
     archive(model.pid);
     archive(model.page_bytes);
     std::uint64_t flags = model.is_linear;
@@ -129,8 +131,7 @@ void describe(Archive& archive, HeapModel& model) {
 
 // What the rest of the program relies on.
 bool makes_sense(HeapModel& model) {
-    if (model.page_bytes < 4096 || model.page_bytes > 1u << 20 || model.arena_bytes < model.page_bytes ||
-        model.arena_bytes > std::uint64_t{1} << 30 || model.cached.size() != model.out.size())
+    if (!has_sound_pages(model.page_bytes, model.arena_bytes) || model.cached.size() != model.out.size())
         return false;
     const std::uint64_t pages = model.arena_bytes / model.page_bytes;
     for (Arena& arena : model.arenas) {
@@ -146,7 +147,7 @@ bool makes_sense(HeapModel& model) {
         const std::uint64_t most = std::uint64_t{1} << 47;
         if (span.kind >= kind_names.size() || span.size_class >= model.classes.size() ||
             span.pages > most / model.page_bytes || span.slot_bytes > most || span.base > most ||
-            span.live + span.cached > std::max<unsigned>(span.slots, 1) ||
+            span.is_parked > 1 || span.live + span.cached > std::max<unsigned>(span.slots, 1) ||
             (span.size_class != 0 && (span.slots == 0 || span.slot_bytes == 0)))
             return false;
         if (model.has_slots(span) && (span.first_word > model.out.size() ||

@@ -42,7 +42,7 @@ struct Span {
     std::uint16_t cached = 0;      // out of the span, in a thread's cache or a depot
     std::uint8_t size_class = 0;   // 0: large
     std::uint8_t kind = 0;
-    bool is_parked = false;        // large, freed, kept by a thread
+    std::uint8_t is_parked = 0;    // 1: large, freed, kept by a thread; no bool, for a file may say anything
 };
 
 struct Arena {
@@ -82,6 +82,8 @@ struct HeapModel {
     std::uint32_t pid = 0;
     std::string time;
     std::string library_version;
+    std::string library_file;      // the heap is that of this library or program
+    std::string build_id;          // of that file, in hexadecimal; empty: it has none
     bool is_linear = false;
     std::uint32_t page_bytes = 8192;
     std::uint64_t arena_bytes = std::uint64_t{64} << 20;
@@ -109,5 +111,11 @@ struct HeapModel {
     // True when the file begins as a snapshot does.
     [[nodiscard]] static bool is_snapshot(const std::string& file);
 };
+
+// Pictures draw an arena in lines of 512 pages.
+[[nodiscard]] constexpr bool has_sound_pages(std::uint64_t page_bytes, std::uint64_t arena_bytes) {
+    return page_bytes >= 4096 && page_bytes <= 1u << 20 && arena_bytes >= 512 * page_bytes &&
+           arena_bytes <= std::uint64_t{1} << 30 && arena_bytes % (512 * page_bytes) == 0;
+}
 
 }  // namespace cairn::map

@@ -92,8 +92,8 @@ bool HeapReader::has_all_rows() {
     const auto is_sane = [&](const char* what, std::uint64_t least, std::uint64_t most) {
         return row(what) >= least && row(what) <= most;
     };
-    if (!is_sane("page_bytes", 4096, 1u << 20) || !is_sane("arena_bytes", 1u << 20, 1u << 30) ||
-        !is_sane("class_count", 1, 256) || !is_sane("span.bytes", 32, 4096) ||
+    if (!has_sound_pages(row("page_bytes"), row("arena_bytes")) || !is_sane("class_count", 1, 256) ||
+        !is_sane("span.bytes", 32, 4096) ||
         !is_sane("cache.bytes", 64, 1u << 20) || !is_sane("chunk_pages", 512, 512) ||
         !is_sane("chunk.stride", 128, 4096) || !is_sane("objects.pair_bytes", 16, 64) ||
         !is_sane("objects.pair_shift", 10, 10) || !is_sane("objects.granule_shift", 4, 4) ||
@@ -389,6 +389,39 @@ void HeapReader::read_depots() {
     }
 }
 
+// What lies in all magazines and depots, in the order of their lists.
+std::vector<std::uint64_t> HeapReader::cached_slots() const {
+    std::vector<std::uint64_t> all;
+    const auto take = [&](std::uint64_t array, std::uint64_t count) {
+        if (array == 0 || count == 0 || count > magazine_limit) return;
+        const std::size_t before = all.size();
+        all.resize(before + count);
+        if (!memory_.read(array, all.data() + before, count * 8)) all.resize(before);
+    };
+    std::vector<unsigned char> cache(row("cache.bytes"));
+    std::uint64_t at = 0;
+    if (!memory_.read(row("caches.first"), at)) return all;
+    for (std::uint64_t seen = 0; at != 0 && seen < cache_limit; ++seen) {
+        if (!memory_.read(at, cache.data(), cache.size())) return all;
+        for (unsigned c = 1; c < model_.classes.size(); ++c) {
+            const unsigned char* bin = cache.data() + row("cache.bins") + c * row("bin.stride");
+            const auto base = field<std::uint64_t>(bin, "bin.base");
+            const auto top = field<std::uint64_t>(bin, "bin.top");
+            if (top > base) take(base, (top - base) / 8);
+        }
+        at = field<std::uint64_t>(cache.data(), "cache.next");
+    }
+    const std::uint64_t stride = row("central.stride");
+    std::vector<unsigned char> centrals(model_.classes.size() * stride);
+    if (!memory_.read(row("centrals"), centrals.data(), centrals.size())) return all;
+    for (unsigned c = 1; c < model_.classes.size(); ++c) {
+        const unsigned char* central = centrals.data() + c * stride;
+        take(field<std::uint64_t>(central, "central.depot"),
+             field<std::uint32_t>(central, "central.depot_count"));
+    }
+    return all;
+}
+
 void HeapReader::read_ended() {
     const std::uint64_t stride = row("ended.stride");
     std::vector<unsigned char> ended(model_.classes.size() * stride);
@@ -430,11 +463,14 @@ bool HeapReader::read() {
     model_.page_bytes = static_cast<std::uint32_t>(row("page_bytes"));
     model_.arena_bytes = row("arena_bytes");
     (void)memory_.read(row("metadata_bytes"), model_.metadata_bytes);
-    if (!read_classes() || !read_arenas() || !read_regions()) return false;
+    if (!read_classes()) return false;
+    const std::vector<std::uint64_t> before = cached_slots();
+    if (!read_arenas() || !read_regions()) return false;
     read_spans();
     read_bits();
     read_caches();
     read_depots();
+    is_steady_ = cached_slots() == before;
     read_ended();
     count_slots();
     return true;
@@ -443,17 +479,23 @@ bool HeapReader::read() {
 std::string read_process(std::uint32_t pid, HeapModel& model) {
     const ProcessMemory memory(pid);
     if (std::string trouble = memory.trouble(); !trouble.empty()) return trouble;
-    const std::vector<std::uint64_t> tables = memory.find_symbols("cairn_heap_table");
+    const std::vector<ProcessMemory::Symbol> tables = memory.find_symbols("cairn_heap_table");
     std::string error = "process " + std::to_string(pid) + " does not run on Cairn; 'cairn run' starts one";
     std::uint64_t most = 0;
     bool has_any = false;
-    for (const std::uint64_t table : tables) {
+    for (const ProcessMemory::Symbol& table : tables) {
         HeapModel one;
-        HeapReader reader(memory, table, one);
-        if (!reader.read()) {
-            error = reader.error();
-            continue;
+        bool is_read = false, is_steady = false;
+        for (unsigned round = 0; round < tries && !is_steady; ++round) {
+            one = {};
+            one.library_file = table.file;
+            one.build_id = table.build_id;
+            HeapReader reader(memory, table.address, one);
+            is_read = reader.read();
+            is_steady = reader.is_steady() || !is_read;
+            if (!is_read) error = reader.error();
         }
+        if (!is_read) continue;
         const std::uint64_t bytes = one.totals().span_bytes;
         if (has_any && bytes <= most) continue;
         has_any = true;

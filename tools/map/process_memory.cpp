@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t pieces_a_call = 1024;  // the kernel's limit
 constexpr std::uint32_t symbol_limit = 1u << 22;
 constexpr std::size_t header_limit = 64;
+constexpr std::size_t notes_limit = 4096;
+constexpr std::size_t build_id_limit = 64;
 
 std::uint32_t gnu_hash(std::string_view name) {
     std::uint32_t hash = 5381;
@@ -26,7 +28,49 @@ std::uint32_t gnu_hash(std::string_view name) {
     return hash;
 }
 
+// The build id among the notes of an ELF file, in hexadecimal.
+std::string build_id_in(std::string_view notes) {
+    const auto padded = [](std::size_t bytes) { return (bytes + 3) / 4 * 4; };
+    for (std::size_t at = 0; at + sizeof(Elf64_Nhdr) <= notes.size();) {
+        Elf64_Nhdr head{};
+        std::memcpy(&head, notes.data() + at, sizeof head);
+        const std::size_t name = at + sizeof head;
+        const std::size_t from = name + padded(head.n_namesz);
+        if (from > notes.size() || head.n_descsz > notes.size() - from) break;
+        if (head.n_type == NT_GNU_BUILD_ID && head.n_descsz <= build_id_limit &&
+            notes.substr(name, head.n_namesz) == std::string_view("GNU", 4)) {
+            std::string text;
+            for (const char byte : notes.substr(from, head.n_descsz)) {
+                text += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
+                text += "0123456789abcdef"[static_cast<unsigned char>(byte) & 15];
+            }
+            return text;
+        }
+        at = from + padded(head.n_descsz);
+    }
+    return {};
+}
+
 }  // namespace
+
+std::string build_id_of(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    Elf64_Ehdr head{};
+    if (!in.read(reinterpret_cast<char*>(&head), sizeof head) ||
+        std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64)
+        return {};
+    std::vector<Elf64_Phdr> rows(std::min<std::size_t>(head.e_phnum, header_limit));
+    in.seekg(static_cast<std::streamoff>(head.e_phoff));
+    in.read(reinterpret_cast<char*>(rows.data()), static_cast<std::streamsize>(rows.size() * sizeof rows[0]));
+    for (const Elf64_Phdr& row : rows) {
+        if (!in || row.p_type != PT_NOTE || row.p_filesz > notes_limit) continue;
+        std::string notes(row.p_filesz, '\0');
+        in.seekg(static_cast<std::streamoff>(row.p_offset));
+        in.read(notes.data(), static_cast<std::streamsize>(notes.size()));
+        if (std::string found = build_id_in(notes); in && !found.empty()) return found;
+    }
+    return {};
+}
 
 bool ProcessMemory::read(std::uint64_t address, void* to, std::size_t bytes) const {
     const iovec mine{to, bytes};
@@ -84,10 +128,13 @@ std::vector<ProcessMemory::Image> ProcessMemory::images() const {
     return found;
 }
 
-std::vector<std::uint64_t> ProcessMemory::find_symbols(std::string_view name) const {
-    std::vector<std::uint64_t> found;
-    for (const Image& image : images())
-        if (const std::uint64_t address = symbol_in(image.base, name)) found.push_back(address);
+std::vector<ProcessMemory::Symbol> ProcessMemory::find_symbols(std::string_view name) const {
+    std::vector<Symbol> found;
+    for (const Image& image : images()) {
+        const Symbols all = symbols_of(image.base);
+        if (const std::uint64_t address = symbol_in(all, name))
+            found.push_back({address, image.file, all.build_id});
+    }
     return found;
 }
 
@@ -107,6 +154,12 @@ ProcessMemory::Symbols ProcessMemory::symbols_of(std::uint64_t base) const {
     }
     Symbols found;
     found.shift = base - first;
+    for (const Elf64_Phdr& row : rows) {
+        std::string notes(row.p_type == PT_NOTE ? std::min<std::size_t>(row.p_memsz, notes_limit) : 0, '\0');
+        if (!notes.empty() && found.build_id.empty() &&
+            read(found.shift + row.p_vaddr, notes.data(), notes.size()))
+            found.build_id = build_id_in(notes);
+    }
     std::vector<Elf64_Dyn> entries(std::min<std::uint64_t>(dynamic.p_memsz, 65536) / sizeof(Elf64_Dyn));
     if (!read(found.shift + dynamic.p_vaddr, entries.data(), entries.size() * sizeof(Elf64_Dyn))) return {};
     for (const Elf64_Dyn& entry : entries) {
@@ -120,8 +173,7 @@ ProcessMemory::Symbols ProcessMemory::symbols_of(std::uint64_t base) const {
     return found;
 }
 
-std::uint64_t ProcessMemory::symbol_in(std::uint64_t base, std::string_view name) const {
-    const Symbols at = symbols_of(base);
+std::uint64_t ProcessMemory::symbol_in(const Symbols& at, std::string_view name) const {
     struct {
         std::uint32_t buckets, first_symbol, bloom_words, bloom_shift;
     } table{};

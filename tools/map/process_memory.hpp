@@ -33,8 +33,13 @@ public:
 
     // Why nothing can be read, in words; empty when something can.
     [[nodiscard]] std::string trouble() const;
-    // Addresses of an exported object, in every loaded file that has one.
-    [[nodiscard]] std::vector<std::uint64_t> find_symbols(std::string_view name) const;
+    struct Symbol {
+        std::uint64_t address;
+        std::string file;
+        std::string build_id;  // in hexadecimal; empty: the file has none
+    };
+    // An exported object, in every loaded file that has one.
+    [[nodiscard]] std::vector<Symbol> find_symbols(std::string_view name) const;
     [[nodiscard]] std::string command() const;
     [[nodiscard]] std::uint32_t pid() const { return pid_; }
 
@@ -45,15 +50,19 @@ private:
     };
     struct Symbols {
         std::uint64_t shift = 0;
+        std::string build_id;
         std::uint64_t symbols = 0;
         std::uint64_t names = 0;
         std::uint64_t hashes = 0;
     };
     [[nodiscard]] std::vector<Image> images() const;
     [[nodiscard]] Symbols symbols_of(std::uint64_t base) const;
-    [[nodiscard]] std::uint64_t symbol_in(std::uint64_t base, std::string_view name) const;
+    [[nodiscard]] std::uint64_t symbol_in(const Symbols& at, std::string_view name) const;
 
     std::uint32_t pid_;
 };
+
+// The build id of a library or program on disk, in hexadecimal; empty: it has none, or cannot be read.
+[[nodiscard]] std::string build_id_of(const std::string& file);
 
 }  // namespace cairn::map

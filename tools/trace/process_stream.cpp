@@ -162,16 +162,17 @@ void ProcessStream::look(Ring& ring, std::uint64_t until) {
     if (ring.end > ring.taken) active_.push_back(&ring);
 }
 
-bool ProcessStream::drain(std::uint64_t until, const TickClock& clock) {
+std::uint64_t ProcessStream::drain(std::uint64_t until, const TickClock& clock) {
     clock_ = &clock;
     active_.clear();
     // acquire: pairs with the thread that took a ring first
     const std::uint32_t used = std::min<std::uint32_t>(head_->rings_used.load(std::memory_order_acquire),
                                                        static_cast<std::uint32_t>(rings_.size()));
     for (std::uint32_t i = 0; i < used; ++i) look(rings_[i], until);
-    if (active_.empty()) return false;
+    std::uint64_t count = 0;
+    for (const Ring* ring : active_) count += ring->end - ring->taken;
     merge();
-    return true;
+    return count;
 }
 
 // Again and again the ring with the earliest record, up to where another one comes first.
@@ -300,7 +301,7 @@ void ProcessStream::take(Ring& ring, const Record& one) {
 }
 
 void ProcessStream::finish(const TickClock& clock, int status, const std::string& note) {
-    while (drain(UINT64_MAX, clock)) {
+    while (drain(UINT64_MAX, clock) != 0) {
     }
     Summary summary;
     summary.status = status;

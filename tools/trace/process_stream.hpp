@@ -48,8 +48,8 @@ public:
     [[nodiscard]] bool begin(const std::string& trace, bool with_sites);
     // Gives the trace another name.
     [[nodiscard]] bool rename(const std::string& trace);
-    // Takes what is stamped before `until`; true when there was any.
-    bool drain(std::uint64_t until, const TickClock& clock);
+    // Takes what is stamped before `until`. Returns how many records that was.
+    std::uint64_t drain(std::uint64_t until, const TickClock& clock);
     // Takes the rest and ends the trace.
     void finish(const TickClock& clock, int status, const std::string& note);
 

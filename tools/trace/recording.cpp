@@ -26,6 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr long nap_ns = 20'000'000;  // at most between two rounds
+// A round of fewer was not worth its processor, which the program may need: sleep until half a ring is full.
+constexpr std::uint64_t round_records = record::ring_records / 4;
 constexpr std::uint64_t look_ns = 100'000'000;  // between two looks at who has ended
 constexpr std::uint64_t least_room = 64u << 20;
 
@@ -164,18 +166,18 @@ void Recording::finish(std::unique_ptr<ProcessStream>& stream, int status, const
     stream.reset();
 }
 
-// Empties all rings up to now. True when there was something in them.
-bool Recording::round() {
+// Empties all rings up to now. Returns how many records were in them.
+std::uint64_t Recording::round() {
     welcome();
     const std::uint64_t now = record::ticks();
     clock_.update();
-    bool any = false;
-    for (auto& stream : streams_) any |= stream->drain(now, clock_);
+    std::uint64_t count = 0;
+    for (auto& stream : streams_) count += stream->drain(now, clock_);
     if (clock_.ns(now - looked_ticks_) > look_ns) {
         looked_ticks_ = now;
         bury();
     }
-    return any;
+    return count;
 }
 
 // Takes the mutex that tells the recorded whether we live; never given back, see cairn/record.hpp.
@@ -196,7 +198,7 @@ void Recording::work() {
     while (!is_over_.load(std::memory_order_acquire)) {
         // seq_cst: they ring, then ask whether we sleep; we say so, then the kernel compares the bell
         const std::uint32_t bell = control_->bell.load(std::memory_order_seq_cst);
-        if (round()) continue;
+        if (round() >= round_records) continue;
         control_->is_asleep.store(1, std::memory_order_seq_cst);  // seq_cst: before the bell is compared
         wait(control_->bell, bell);
         control_->is_asleep.store(0, std::memory_order_relaxed);  // relaxed: one ring too many does no harm

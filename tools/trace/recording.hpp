@@ -49,7 +49,7 @@ public:
 private:
     void work();
     void show_life();
-    bool round();
+    std::uint64_t round();
     void welcome();
     void bury();
     void finish(std::unique_ptr<ProcessStream>& stream, int status, const std::string& note);

@@ -204,6 +204,20 @@ TEST(Trigger, NeverWhenOffOrBeforeTheFirstCommit) {
     EXPECT_FALSE(pacer.should_start(UINT64_MAX));
 }
 
+TEST(Goal, GivesNoPercentForWhatWasAllocatedWhileMarking) {
+    Pacer pacer;
+    pacer.configure({}, 0);
+    pacer.commit(heap_of(0, 0), true);
+    (void)pacer.start_cycle(heap_of(100 * mib, 100 * mib), 4, false);
+    CycleResult result;
+    result.marked_bytes = 120 * mib;
+    result.black_bytes = 20 * mib;
+    result.heap_scan_work = 100 * mib;
+    pacer.end_cycle(result);
+    pacer.commit(heap_of(120 * mib, 100 * mib), true);
+    EXPECT_EQ(pacer.goal(), 220 * mib);
+}
+
 // ---- the runway is learnt ---------------------------------------------------------------------------------
 
 struct Measured {

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Clients of the Boehm collector on Cairn's libgc.so.1 and on the system's: time, memory, stops.
+
+usage: libgc.py --build DIR [--runs N] [--programs LIST] [--newer DIR] [--json FILE] [--smoke]
+
+Each program runs N times on each library in turn, the first round being thrown away where N > 1; the best
+time counts, memory of that run. What they print must be equal. The longest stop comes from one more run, in
+which ours reports it (CAIRN_REPORT) and the original tells each (GC_PRINT_STATS). --newer: a folder with
+another build of the original. Programs that are not installed are left out, and said.
+"""
+# SPDX-License-Identifier: MIT
+import argparse
+import json
+import math
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ORIGINAL = Path("/usr/lib/x86_64-linux-gnu")
+PROGRAMS = {
+    "guile cons": ["guile", "--no-auto-compile", "WORK/cons.go.scm"],
+    "guile trees": ["guile", "--no-auto-compile", "WORK/trees.go.scm"],
+    "guile weak": ["guile", "--no-auto-compile", "WORK/weak.go.scm"],
+    "guile digits": ["guile", "--no-auto-compile", "WORK/digits.go.scm"],
+    "ecl trees": ["ecl", "--norc", "--shell", "HERE/trees.lisp"],
+    "ecl hash": ["ecl", "--norc", "--shell", "HERE/hash.lisp"],
+    "w3m": ["w3m", "-dump", "WORK/page.html"],
+    "nix": ["nix-instantiate", "--eval", "--strict", "HERE/values.nix"],
+    "asy": ["asy", "-noV", "-f", "eps", "-o", "WORK/out", "HERE/draw.asy"],
+    "C trees": ["WORK/trees"],
+}
+
+
+def make_page(file):
+    """Tables and text for w3m: 2 MB, the same each time."""
+    chance = random.Random(1)
+    with open(file, "w") as page:
+        page.write("<html><body>\n")
+        for _ in range(250):
+            page.write("<table border=1>\n")
+            for row in range(60):
+                cells = "".join(f"<td><b>{chance.random()}</b> word{row}</td>" for _ in range(5))
+                page.write(f"<tr>{cells}</tr>\n")
+            words = " ".join(chance.choice(["alpha", "beta", "gamma"]) for _ in range(100))
+            page.write(f"</table><p>{words}")
+
+
+def prepare(work):
+    make_page(work / "page.html")
+    for source in HERE.glob("libgc/*.scm") if shutil.which("guile") else []:
+        # Compiled beforehand; the program then only loads it.
+        compile_it = (f'(use-modules (system base compile)) '
+                      f'(compile-file "{source}" #:output-file "{work}/{source.stem}.go")')
+        subprocess.run(["guile", "-c", compile_it], capture_output=True, check=True)
+        (work / f"{source.stem}.go.scm").write_text(f'(load-compiled "{work}/{source.stem}.go")\n')
+    headers = HERE.parent / "include/cairn/compat"
+    subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, HERE / "libgc/trees.c", "-o",
+                    work / "trees", ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
+
+
+def run(command, library, work, settings=None):
+    """(seconds, CPU seconds, peak KiB, output, errors) of one run."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("CAIRN_", "GC_", "LD_"))}
+    env |= {"LD_LIBRARY_PATH": str(library), "HOME": str(work), "LC_ALL": "C.UTF-8"} | (settings or {})
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    start = time.monotonic()
+    child = subprocess.Popen(command, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=work)
+    _, status, used = os.wait4(child.pid, 0)
+    seconds = time.monotonic() - start
+    child.returncode = status
+    out.seek(0), err.seek(0)
+    if status != 0:
+        raise RuntimeError(f"{command} on {library}: status {status}: {err.read()[-300:]!r}")
+    cpu = used.ru_utime + used.ru_stime
+    return seconds, cpu, used.ru_maxrss, out.read(), err.read().decode(errors="replace")
+
+
+def longest_stop(command, library, work, is_ours):
+    """Milliseconds, and collections."""
+    if is_ours:
+        report = work / "report.json"
+        report.unlink(missing_ok=True)
+        run(command, library, work, {"CAIRN_REPORT": f"json:{report}"})
+        told = json.loads(report.read_text())["collector"]
+        return told["stop_max_ns"] / 1e6, told["cycles"]
+    told = run(command, library, work, {"GC_PRINT_STATS": "1"})[4]
+    stops = [int(ms) + int(ns) / 1e6 for ms, ns in
+             re.findall(r"(?:World-stopped marking|Complete collection) took (\d+) ms (\d+) ns", told)]
+    return max(stops, default=0), told.count("World-stopped marking took")
+
+
+def measure(name, words, libraries, work, runs):
+    replace = {"HERE": str(HERE / "libgc"), "WORK": str(work)}
+    command = [re.sub("HERE|WORK", lambda found: replace[found.group()], word) for word in words]
+    rows, printed = {}, None
+    for round_ in range(runs):
+        for library, folder in libraries.items():
+            result = run(command, folder, work)
+            printed = result[3] if printed is None else printed
+            if result[3] != printed:
+                raise RuntimeError(f"{name} prints something else on {library}")
+            if round_ == 0 and runs > 1:
+                continue
+            if library not in rows or result[0] < rows[library][0]:
+                rows[library] = result[:3]
+    return {library: {"wall_s": row[0], "cpu_s": row[1], "peak_mib": row[2] / 1024,
+                      **dict(zip(("stop_ms", "cycles"),
+                                 longest_stop(command, libraries[library], work, library == "cairn")))}
+            for library, row in rows.items()}
+
+
+def geometric(values):
+    return math.exp(sum(math.log(value) for value in values) / len(values))
+
+
+def table(results, libraries):
+    lines = ["| program | " + " | ".join(f"{library}: wall s / CPU s / MiB / stop ms / cycles"
+                                         for library in libraries) + " | wall | memory |",
+             "|---|" + "---|" * (len(libraries) + 2)]
+    for name, rows in results.items():
+        cells = [f"{row['wall_s']:.2f} / {row['cpu_s']:.2f} / {row['peak_mib']:.0f} / {row['stop_ms']:.1f} / "
+                 f"{row['cycles']}" for row in rows.values()]
+        ours, theirs = rows["cairn"], rows["libgc"]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {ours['wall_s'] / theirs['wall_s']:.2f} | "
+                     f"{ours['peak_mib'] / theirs['peak_mib']:.2f} |")
+    wall = geometric([rows["cairn"]["wall_s"] / rows["libgc"]["wall_s"] for rows in results.values()])
+    memory = geometric([rows["cairn"]["peak_mib"] / rows["libgc"]["peak_mib"] for rows in results.values()])
+    lines.append("| geometric mean |" + " |" * len(libraries) + f" {wall:.2f} | {memory:.2f} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--programs", default="")
+    parser.add_argument("--newer", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--smoke", action="store_true")
+    options = parser.parse_args()
+    libraries = {"cairn": (options.build / "lib/libgc").resolve(), "libgc": ORIGINAL}
+    if options.newer:
+        libraries["newer libgc"] = options.newer.resolve()
+    wanted = [name.strip() for name in options.programs.split(",") if name.strip()]
+    work = Path(tempfile.mkdtemp(prefix="cairn-bench-libgc-"))
+    results = {}
+    try:
+        prepare(work)
+        for name, words in PROGRAMS.items():
+            if wanted and not any(part in name for part in wanted):
+                continue
+            if not words[0].startswith("WORK") and shutil.which(words[0]) is None:
+                print(f"{name}: {words[0]} is not installed", file=sys.stderr)
+                continue
+            results[name] = measure(name, words, libraries, work, 1 if options.smoke else options.runs)
+            print(f"{name}: {results[name]}", file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(table(results, libraries))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+; Guile: a table with weak keys, and symbols.
+; SPDX-License-Identifier: MIT
+(define h (make-weak-key-hash-table))
+(define keep '())
+(define (fill n)
+  (let loop ((i 0))
+    (if (< i n)
+        (let ((k (string-copy "abc")))
+          (hashq-set! h k i)
+          (if (= 0 (modulo i 10)) (set! keep (cons k keep)))
+          (loop (+ i 1))))))
+(fill 600000)
+(define (count l n) (if (null? l) n (count (cdr l) (+ n (if (hashq-ref h (car l)) 1 0)))))
+(display (count keep 0)) (newline)
+(define (symbols n) (let loop ((i 0)) (if (< i n) (begin (string->symbol (number->string i)) (loop (+ i 1))))))
+(symbols 200000)

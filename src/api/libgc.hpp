@@ -1,0 +1,171 @@
+// Libgc: what the sources behind the Boehm collector's names share.
+//
+//   libgc_start.cpp      the variables, first use, the environment
+//   libgc_settings.cpp   getters and setters
+//   libgc_alloc.cpp      allocation, realloc, free, questions about objects
+//   libgc_kinds.cpp      kinds, mark procedures, typed objects, what callbacks push
+//   libgc_finalize.cpp   finalizers in their four orders, toggle references
+//   libgc_links.cpp      links that become null
+//   libgc_threads.cpp    registration, blocking, the lock, creation of threads
+//   libgc_collect.cpp    cycles, roots, statistics
+//   libgc_other.cpp      debug variants, and what is not supported
+//
+// A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
+// everything. Callbacks of the client are made in two places only: with the world stopped, by the
+// collector's thread, those that push and mark; and by a thread of the client that comes by on a slow path,
+// those that are notices or finalizers (run_pending).
+//
+// Floor: api. Locks: alloc_lock, under which links, finalizers, kinds and uncollectable objects change.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "api/allocating.hpp"
+#include "api/gc_runtime.hpp"
+#include "api/inside.hpp"
+// All of the interface, and without redirects, which are for clients.
+#define GC_THREADS 1
+#define GC_NO_THREAD_REDIRECTS 1
+#include "cairn/compat/gc/gc.h"
+#include "cairn/compat/gc/gc_disclaim.h"
+#include "cairn/compat/gc/gc_gcj.h"
+#include "cairn/compat/gc/gc_inline.h"
+#include "cairn/compat/gc/gc_mark.h"
+#include "cairn/compat/gc/gc_typed.h"
+#include "cairn/compat/gc/javaxfc.h"
+#include "gc/client_marking.hpp"
+
+namespace cairn::api::libgc {
+
+inline gc::Collector& collector() { return gc_runtime.collector; }
+
+// ---- start
+
+// The calling thread's mutator, attached and everything started; ends the program when memory is refused.
+[[nodiscard]] gc::Mutator& start_self();
+[[nodiscard]] inline gc::Mutator& self() { return mutator != nullptr ? *mutator : start_self(); }
+
+// A byte more for each object, so that a pointer just behind its end is one into it; 0 without interior
+// pointers. [fixed] at the start.
+extern constinit std::size_t extra_bytes;
+
+// ---- the lock of GC_call_with_alloc_lock
+
+// While a thread holds it the world is not stopped, so no mark procedure runs and no link is cleared. The
+// holder may take it again.
+class AllocLock {
+public:
+    constexpr AllocLock() = default;
+
+    void lock(gc::Mutator& by) {
+        gc::fork_gate.enter(by.thread);
+        // relaxed: equal only if this thread wrote it
+        if (owner_.load(std::memory_order_relaxed) == &by) {
+            ++depth_;
+            return;
+        }
+        lock_.lock();
+        owner_.store(&by, std::memory_order_relaxed);  // relaxed: as above
+    }
+    void unlock(gc::Mutator& by) {
+        if (depth_ != 0) {
+            --depth_;
+        } else {
+            owner_.store(nullptr, std::memory_order_relaxed);  // relaxed: as above
+            lock_.unlock();
+        }
+        // relaxed, both: whoever looks has stopped this thread
+        by.is_leaving_section.store(true, std::memory_order_relaxed);
+        gc::World::leave_runtime(by.thread);
+        by.is_leaving_section.store(false, std::memory_order_relaxed);  // relaxed: as above
+    }
+
+private:
+    base::RankedLock<base::Rank::fibers> lock_;
+    std::atomic<gc::Mutator*> owner_{nullptr};  // [atomic]
+    unsigned depth_ = 0;                        // [lock] beyond the first time
+};
+extern constinit AllocLock alloc_lock;
+
+class Locked {
+public:
+    explicit Locked(gc::Mutator& by) : by_(by) { alloc_lock.lock(by); }
+    ~Locked() { alloc_lock.unlock(by_); }
+    Locked(const Locked&) = delete;
+    Locked& operator=(const Locked&) = delete;
+
+private:
+    gc::Mutator& by_;
+};
+
+// ---- objects
+
+struct Object {
+    std::uintptr_t start = 0;  // 0: no object
+    const heap::Shape* shape = nullptr;
+    std::size_t bytes = 0;
+};
+// The object that an address points into. Any thread, without a lock: a slot in use stays what it is.
+[[nodiscard]] Object object_of(const void* address);
+
+inline constexpr int kind_atomic = 0;
+inline constexpr int kind_normal = 1;
+inline constexpr int kind_uncollectable = 2;
+inline constexpr int kind_atomic_uncollectable = 3;
+inline constexpr int first_user_kind = 4;
+inline constexpr int most_kinds = 16;
+
+// The shape of objects of `kind` (not an uncollectable one) and size class; a kind nobody made is normal.
+[[nodiscard]] heap::ShapeId shape_of_kind(int kind, unsigned size_class);
+[[nodiscard]] void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment = 16);
+[[nodiscard]] void* allocate_kind(std::size_t bytes, int kind);
+// What GC_oom_fn makes of it.
+[[nodiscard]] void* out_of_memory(std::size_t bytes);
+
+// ---- notices to the client, made by its own threads
+
+inline constexpr std::uint32_t pending_start = 1;       // a cycle has begun
+inline constexpr std::uint32_t pending_end = 2;         // a cycle is over
+inline constexpr std::uint32_t pending_finalizers = 4;  // and has queued finalizers
+inline constexpr std::uint32_t pending_warning = 8;     // about finalizers that will never be called
+extern constinit std::atomic<std::uint32_t> pending;    // [atomic]
+void run_pending_slow();
+inline void run_pending() {
+    // relaxed: a hint
+    if (pending.load(std::memory_order_relaxed) != 0) [[unlikely]] run_pending_slow();
+}
+inline void note_pending(std::uint32_t what) {
+    pending.fetch_or(what, std::memory_order_release);  // release: what it is about comes before
+}
+// Calls the start callback on the calling thread.
+void call_start_callback();
+
+// ---- parts of a cycle, with the world stopped
+
+void push_finalizers(gc::ClientSink& sink);
+void finish_finalizers(gc::ClientSink& sink);
+void clear_links(gc::ClientSink& sink, bool are_long);
+void drop_dangling_links(gc::ClientSink& sink, bool are_long);
+void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind);
+void push_client_roots(gc::ClientSink& sink);
+// Forgets finalizer and links of an object that is freed. Needs: alloc_lock.
+void forget_finalizer(std::uintptr_t object);
+
+// ---- the rest
+
+void free_uncollectable(std::uintptr_t object);
+[[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
+void read_settings();
+void prepare_roots();
+void follow_cleared_roots();  // before a cycle, by the collector's thread
+void warn(const char* format, GC_word argument);
+// Says that a function is not there and aborts.
+[[noreturn]] void unsupported(const char* function);
+extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
+extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
+extern constinit GC_start_callback_proc start_callback;
+
+}  // namespace cairn::api::libgc

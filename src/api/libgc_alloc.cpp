@@ -1,0 +1,340 @@
+// Allocation by libgc's names: the short way of the C interface with a byte more, realloc, free, lists.
+//
+// Objects of kind 0 hold no pointers, of kind 1 any word may be one; 2 and 3 are these as roots, until they
+// are freed: each has a root cell, kept in a table by its address.
+//
+// Floor: api.
+// SPDX-License-Identifier: MIT
+#include <cerrno>
+#include <cstring>
+
+#include "api/address_table.hpp"
+#include "api/libgc.hpp"
+#include "gc/marker.hpp"
+#include "heap/size_class.hpp"
+
+namespace cairn::api::libgc {
+
+namespace {
+
+using heap::ObjectKind;
+
+struct Uncollectable {
+    gc::RootCell* cell;  // [lock] alloc_lock
+    int kind;            // [lock] likewise
+};
+constinit AddressTable<Uncollectable> uncollectables;  // [lock] alloc_lock
+
+gc::RootCells& cells() { return collector().roots().cells(); }
+
+// Leaves a region that was declared blocking while it lives: the thread allocates in it all the same.
+class Active {
+public:
+    explicit Active(gc::Mutator& thread) : thread_(thread), depth_(thread.thread.blocking_depth) {
+        if (depth_ == 0) return;
+        thread.thread.blocking_depth = 1;
+        gc::World::leave_blocking(thread.thread);
+        thread.is_allocating = false;
+    }
+    ~Active() {
+        if (depth_ == 0) return;
+        thread_.is_allocating = true;
+        gc::World::enter_blocking(thread_.thread);
+        thread_.thread.blocking_depth = depth_;
+    }
+    Active(const Active&) = delete;
+    Active& operator=(const Active&) = delete;
+
+private:
+    gc::Mutator& thread_;
+    const std::uint32_t depth_;
+};
+
+// GC_set_max_heap_size: what live objects and the asked one take together, after a cycle if need be.
+bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
+    if (most_heap_bytes == 0) return true;
+    const auto live = [] { return collector().swept().shared().live_bytes.value(); };
+    if (live() + bytes <= most_heap_bytes) return true;
+    collector().collect(thread);
+    return live() + bytes <= most_heap_bytes;
+}
+
+// The run of a shape in the calling thread; allocation without a call where it has a slot.
+[[gnu::always_inline]] inline void* try_allocate(gc::Mutator* thread, unsigned shape) {
+    if (thread->is_allocating) [[unlikely]] return nullptr;
+    thread->is_allocating = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating
+    const std::uintptr_t slot = thread->cache.runs()[shape].try_take();
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // likewise
+    thread->is_allocating = false;
+    return reinterpret_cast<void*>(slot);
+}
+
+[[gnu::noinline]] void* allocate_slow(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
+    gc::Mutator& thread = self();
+    Active active(thread);
+    run_pending();
+    void* object = nullptr;
+    if (bytes <= heap::max_request_bytes && is_within_limit(thread, bytes)) {
+        Allocating now(thread);
+        const bool is_large = collector().swept().centrals().shapes()[shape].size_class == 0;
+        object = is_large ? collector().allocate_large(thread, bytes, alignment, shape, false)
+                          : thread.cache.runs()[shape].cursor != thread.cache.runs()[shape].limit
+                                ? reinterpret_cast<void*>(thread.cache.runs()[shape].try_take())
+                                : collector().allocate_small(thread, shape);
+    }
+    return object != nullptr ? object : out_of_memory(bytes);
+}
+
+[[gnu::always_inline]] inline void* allocate(std::size_t bytes, ObjectKind kind) {
+    bytes += extra_bytes;
+    const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
+    const heap::ShapeId shape = heap::shape_of_class(size_class, kind);
+    if (mutator != nullptr && size_class != 0) [[likely]]
+        if (void* object = try_allocate(mutator, shape)) [[likely]] return object;
+    return allocate_slow(bytes, shape, 16);
+}
+
+void* keep_forever(void* object, int kind) {
+    if (object == nullptr) return nullptr;
+    gc::Mutator& thread = self();
+    {
+        Locked lock(thread);
+        gc::RootCell* cell = cells().allocate();
+        Uncollectable* entry =
+            cell == nullptr ? nullptr : uncollectables.add(reinterpret_cast<std::uintptr_t>(object));
+        if (entry != nullptr) {
+            cells().set(cell, object);
+            *entry = {cell, kind};
+            return object;
+        }
+        if (cell != nullptr) cells().free(cell);
+    }
+    return out_of_memory(1);
+}
+
+}  // namespace
+
+void* out_of_memory(std::size_t bytes) { return GC_oom_fn != nullptr ? GC_oom_fn(bytes) : nullptr; }
+
+void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
+    if (mutator != nullptr && alignment <= 16) [[likely]]
+        if (void* object = try_allocate(mutator, shape)) return object;
+    return allocate_slow(bytes, shape, alignment);
+}
+
+void* allocate_kind(std::size_t bytes, int kind) {
+    (void)self();
+    if (kind == kind_uncollectable || kind == kind_atomic_uncollectable)
+        return keep_forever(allocate_kind(bytes, kind - kind_uncollectable == 0 ? kind_normal : kind_atomic),
+                            kind);
+    bytes += extra_bytes;
+    const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
+    return allocate_shaped(bytes, shape_of_kind(kind, size_class));
+}
+
+Object object_of(const void* pointer) {
+    if (!gc_runtime.is_started()) return {};
+    const gc::MarkSpace& space = collector().mark_space();
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    if (!space.objects->bounds().holds(address)) return {};
+    const gc::Slot slot = gc::Marker::resolve(space, address);
+    if (slot.start == 0 || !space.objects->is_allocated(slot.start)) return {};
+    const heap::Shape& shape = (*space.shapes)[slot.shape];
+    if (shape.slot_bytes != 0) return {slot.start, &shape, shape.slot_bytes};
+    const heap::Span* span = space.addresses->span_of(slot.start);
+    return {slot.start, &shape, span->bytes()};
+}
+
+void free_uncollectable(std::uintptr_t object) {
+    if (uncollectables.count() == 0) return;
+    Uncollectable* entry = uncollectables.find(object);
+    if (entry == nullptr) return;
+    cells().free(entry->cell);
+    uncollectables.remove(object);
+}
+
+int uncollectable_kind(std::uintptr_t object) {
+    Uncollectable* entry = uncollectables.find(object);
+    return entry == nullptr ? 0 : entry->kind;
+}
+
+namespace {
+
+int kind_of(const Object& object) {
+    {
+        Locked lock(self());
+        if (const int kind = uncollectable_kind(object.start)) return kind;
+    }
+    if (object.shape->tag != 0) return object.shape->tag;
+    return object.shape->kind == ObjectKind::noscan ? kind_atomic : kind_normal;
+}
+
+// An object of the same layout: the shape itself where the class stays, else that of its kind.
+void* allocate_like(const Object& object, std::size_t bytes) {
+    return allocate_kind(bytes, kind_of(object));
+}
+
+void* reallocate(void* pointer, std::size_t bytes) {
+    if (pointer == nullptr) return GC_malloc(bytes);
+    if (bytes == 0) {
+        GC_free(pointer);
+        return nullptr;
+    }
+    const Object object = object_of(pointer);
+    if (object.start == 0) base::fatal("GC_realloc of an address that is no object");
+    const bool is_scanned = object.shape->rule != heap::ScanRule::nothing;
+    const std::size_t room = object.bytes - extra_bytes;
+    if (bytes <= room && bytes >= object.bytes / 2) {
+        // What the program gives up must not keep anything alive, nor be seen when it grows again.
+        if (is_scanned) std::memset(static_cast<char*>(pointer) + bytes, 0, object.bytes - bytes);
+        return pointer;
+    }
+    void* other = allocate_like(object, bytes);
+    if (other == nullptr) return nullptr;
+    std::memcpy(other, pointer, bytes < room ? bytes : room);
+    GC_free(pointer);
+    return other;
+}
+
+unsigned aligned_class(std::size_t bytes, std::size_t alignment) {
+    if (bytes > heap::max_small_bytes) return 0;
+    const unsigned c = heap::swept_class_of(bytes);
+    if (c == 0 || alignment <= 16 || heap::min_align(c) >= alignment) return c;
+    const unsigned aligned = heap::aligned_class_of(bytes, alignment);
+    return heap::has_granular_slots(aligned) ? aligned : 0;
+}
+
+// A list of up to about 4 KiB, written to `list`: of one object when there is no more in the run. Without a
+// stop in between: a list of objects without pointers is followed by the client's mark procedure alone, which
+// finds it where it is written to.
+void allocate_list(std::size_t bytes, int kind, void** list) {
+    constexpr std::size_t list_bytes = 4096;
+    gc::Mutator& thread = self();
+    run_pending();
+    if (bytes < 16) bytes = 16;
+    const bool is_rooted = kind == kind_uncollectable || kind == kind_atomic_uncollectable;
+    if (bytes > heap::max_small_bytes || is_rooted) {
+        void* object = allocate_kind(bytes, kind);
+        if (object != nullptr) *static_cast<void**>(object) = nullptr;
+        *list = object;
+        return;
+    }
+    const heap::ShapeId shape = shape_of_kind(kind, heap::swept_class_of(bytes));
+    void* const first = allocate_shaped(bytes, shape);
+    auto** last = static_cast<void**>(first);
+    gc::InRuntime in(thread);
+    if (first != nullptr) {
+        heap::AllocationRun& run = thread.cache.runs()[shape];
+        const std::size_t slot_bytes = collector().swept().centrals().shapes()[shape].slot_bytes;
+        for (std::size_t taken = slot_bytes; taken + slot_bytes <= list_bytes; taken += slot_bytes) {
+            void* const slot = reinterpret_cast<void*>(run.try_take());
+            if (slot == nullptr) break;
+            *last = slot;
+            last = static_cast<void**>(slot);
+        }
+        *last = nullptr;
+    }
+    *list = first;
+}
+
+}  // namespace
+}  // namespace cairn::api::libgc
+
+using namespace cairn::api;
+using namespace cairn::api::libgc;
+
+extern "C" {
+
+void* GC_malloc(size_t bytes) { return allocate(bytes, ObjectKind::conservative); }
+void* GC_malloc_atomic(size_t bytes) { return allocate(bytes, ObjectKind::noscan); }
+void* GC_malloc_stubborn(size_t bytes) { return GC_malloc(bytes); }
+void* GC_malloc_ignore_off_page(size_t bytes) { return GC_malloc(bytes); }
+void* GC_malloc_atomic_ignore_off_page(size_t bytes) { return GC_malloc_atomic(bytes); }
+void* GC_malloc_uncollectable(size_t bytes) { return allocate_kind(bytes, kind_uncollectable); }
+void* GC_malloc_atomic_uncollectable(size_t bytes) { return allocate_kind(bytes, kind_atomic_uncollectable); }
+
+void* GC_generic_malloc(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
+void* GC_generic_malloc_ignore_off_page(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
+void* GC_generic_malloc_uncollectable(size_t bytes, int kind) {
+    return allocate_kind(bytes, kind == kind_atomic ? kind_atomic_uncollectable : kind_uncollectable);
+}
+void* GC_generic_or_special_malloc(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
+void* GC_malloc_kind(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
+void* GC_malloc_kind_global(size_t bytes, int kind) { return allocate_kind(bytes, kind); }
+void GC_generic_malloc_many(size_t bytes, int kind, void** list) { allocate_list(bytes, kind, list); }
+void* GC_malloc_many(size_t bytes) {
+    void* list = nullptr;
+    allocate_list(bytes, kind_normal, &list);
+    return list;
+}
+
+void* GC_memalign(size_t alignment, size_t bytes) {
+    if ((alignment & (alignment - 1)) != 0) return nullptr;
+    if (alignment <= 16) return GC_malloc(bytes);
+    bytes += extra_bytes;
+    (void)self();
+    const unsigned size_class = aligned_class(bytes, alignment);
+    return allocate_shaped(bytes, cairn::heap::shape_of_class(size_class, ObjectKind::conservative),
+                           size_class == 0 ? alignment : 16);
+}
+
+int GC_posix_memalign(void** object, size_t alignment, size_t bytes) {
+    if (alignment < sizeof(void*) || (alignment & (alignment - 1)) != 0) return EINVAL;
+    void* made = GC_memalign(alignment, bytes);
+    if (made == nullptr) return ENOMEM;
+    *object = made;
+    return 0;
+}
+
+void* GC_realloc(void* object, size_t bytes) { return reallocate(object, bytes); }
+
+void GC_free(void* object) {
+    if (object == nullptr) return;
+    const Object found = object_of(object);
+    if (found.start == 0) return;  // freed before
+    cairn::gc::Mutator& thread = self();
+    {
+        Locked lock(thread);
+        free_uncollectable(found.start);
+        forget_finalizer(found.start);
+    }
+    collector().free(thread, object);
+}
+
+char* GC_strdup(const char* text) {
+    if (text == nullptr) return nullptr;
+    const size_t bytes = std::strlen(text) + 1;
+    void* copy = GC_malloc_atomic(bytes);
+    return copy == nullptr ? nullptr : static_cast<char*>(std::memcpy(copy, text, bytes));
+}
+
+char* GC_strndup(const char* text, size_t most) {
+    const size_t bytes = strnlen(text, most);
+    auto* copy = static_cast<char*>(GC_malloc_atomic(bytes + 1));
+    if (copy == nullptr) return nullptr;
+    std::memcpy(copy, text, bytes);
+    copy[bytes] = 0;
+    return copy;
+}
+
+void* GC_base(void* address) { return reinterpret_cast<void*>(object_of(address).start); }
+size_t GC_size(const void* object) { return object_of(object).bytes; }
+
+// In a page of collected objects, whether the slot is in use or not.
+int GC_is_heap_ptr(const void* address) {
+    if (!gc_runtime.is_started()) return 0;
+    const cairn::pages::ObjectMap& objects = *collector().mark_space().objects;
+    const auto word = reinterpret_cast<std::uintptr_t>(address);
+    return objects.bounds().holds(word) && objects.entry(word) != 0 ? 1 : 0;
+}
+
+int GC_get_kind_and_size(const void* object, size_t* bytes) {
+    const Object found = object_of(object);
+    if (bytes != nullptr) *bytes = found.bytes;
+    return found.start == 0 ? 0 : kind_of(found);
+}
+
+size_t GC_get_size_map_at(int granules) { return granules < 0 ? SIZE_MAX : static_cast<size_t>(granules); }
+
+}  // extern "C"

@@ -1,0 +1,341 @@
+// Kinds of objects: how they are scanned, by a descriptor or a procedure of the client; and what procedures
+// and the root callback push.
+//
+//   descriptor           becomes
+//   length               every word may be a pointer
+//   bitmap               a shape with a pointer map, conservative: stores into it have no barrier
+//   GC_make_descriptor   procedure 1 with a number as environment: an entry of the table here, a bitmap too
+//   procedure >= 8       a deferred shape: the procedure is called with the world stopped
+//   per object           every word may be a pointer
+//
+// Floor: api. Locks: alloc_lock around the tables' growth; readers take numbers that were given out.
+// SPDX-License-Identifier: MIT
+#include <cstring>
+
+#include "api/libgc.hpp"
+#include "heap/size_class.hpp"
+
+namespace cairn::api::libgc {
+
+namespace {
+
+using heap::ObjectKind;
+using heap::ShapeId;
+
+constexpr unsigned typed_procedure = 1;  // below those of clients
+constexpr unsigned most_descriptors = 4096;
+constexpr std::size_t word_bits = 64;
+
+// Shapes by size class, 0 where none was made yet.
+struct ShapeRow {
+    std::atomic<ShapeId> shapes[heap::size_class_count];  // [atomic]
+};
+
+struct Descriptor {
+    const std::uint64_t* bits;  // [fixed]
+    std::uint32_t words;        // [fixed] 64-bit words of the objects that it tells of
+    std::uint64_t hash;         // [fixed]
+    ShapeRow single;
+};
+
+enum class Scanning : std::uint8_t { every_word, nothing, map, procedure };
+
+struct Kind {
+    Scanning scanning = Scanning::every_word;  // [fixed] once given out
+    std::uint32_t descriptor = 0;              // [fixed] of `map`
+    GC_mark_proc procedure = nullptr;          // [fixed]
+    GC_word environment = 0;                   // [fixed]
+    ShapeRow row;
+};
+
+constinit Kind kinds[most_kinds];
+constinit std::atomic<unsigned> kind_count{first_user_kind};  // [atomic] grows under alloc_lock
+constinit GC_mark_proc procedures[GC_MAX_MARK_PROCS] = {};    // [lock] alloc_lock
+constinit unsigned procedure_count = GC_RESERVED_MARK_PROCS;  // [lock] alloc_lock
+constinit Descriptor* descriptors = nullptr;                  // [lock] alloc_lock; stays where it is
+constinit std::atomic<unsigned> descriptor_count{0};          // [atomic] grows under alloc_lock
+constinit gc::ClientSink* sink_now = nullptr;                 // [stopped] while callbacks are made
+
+class Pushing {
+public:
+    explicit Pushing(gc::ClientSink& sink) : before_(sink_now) { sink_now = &sink; }
+    ~Pushing() { sink_now = before_; }
+    Pushing(const Pushing&) = delete;
+    Pushing& operator=(const Pushing&) = delete;
+
+private:
+    gc::ClientSink* before_;
+};
+
+std::uint64_t hash_of(const std::uint64_t* bits, std::uint32_t words) {
+    std::uint64_t hash = words;
+    for (std::uint32_t i = 0; i < (words + word_bits - 1) / word_bits; ++i)
+        hash = (hash ^ bits[i]) * 0x9e37'79b9'7f4a'7c15;
+    return hash;
+}
+
+// The number of a descriptor with these bits, a new one if there is none; most_descriptors: no room.
+// Needs: alloc_lock.
+unsigned intern(const std::uint64_t* bits, std::uint32_t words) {
+    pages::Metadata& metadata = runtime.heap.spans().metadata();
+    if (descriptors == nullptr)
+        descriptors = static_cast<Descriptor*>(metadata.allocate(most_descriptors * sizeof(Descriptor)));
+    if (descriptors == nullptr) return most_descriptors;
+    const std::uint64_t hash = hash_of(bits, words);
+    const std::size_t bytes = (words + word_bits - 1) / word_bits * sizeof(std::uint64_t);
+    const unsigned count = descriptor_count.load(std::memory_order_relaxed);  // relaxed: under the lock
+    for (unsigned i = 0; i < count; ++i) {
+        const Descriptor& known = descriptors[i];
+        if (known.hash == hash && known.words == words && std::memcmp(known.bits, bits, bytes) == 0) return i;
+    }
+    void* copy = count == most_descriptors ? nullptr : metadata.allocate(bytes);
+    if (copy == nullptr) return most_descriptors;
+    std::memcpy(copy, bits, bytes);
+    descriptors[count].bits = static_cast<const std::uint64_t*>(copy);
+    descriptors[count].words = words;
+    descriptors[count].hash = hash;
+    descriptor_count.store(count + 1, std::memory_order_release);  // release: the entry is complete
+    return count;
+}
+
+heap::Shapes& shapes() { return collector().swept().centrals().shapes(); }
+
+// Which entry of the table a descriptor means; most_descriptors: none, scan it all.
+unsigned number_of(GC_word descriptor) {
+    const GC_word procedure = descriptor >> GC_DS_TAG_BITS & (GC_MAX_MARK_PROCS - 1);
+    if ((descriptor & GC_DS_TAGS) != GC_DS_PROC || procedure != typed_procedure) return most_descriptors;
+    const GC_word number = descriptor >> (GC_DS_TAG_BITS + GC_LOG_MAX_MARK_PROCS);
+    // acquire: pairs with intern()
+    return number < descriptor_count.load(std::memory_order_acquire) ? static_cast<unsigned>(number)
+                                                                     : most_descriptors;
+}
+
+// The bits of a descriptor that a client wrote itself: the highest bit is the first word.
+unsigned intern_inline(GC_word descriptor) {
+    std::uint64_t bits = 0;
+    std::uint32_t words = 0;
+    for (unsigned i = 0; i < word_bits - GC_DS_TAG_BITS; ++i) {
+        if ((descriptor >> (word_bits - 1 - i) & 1) == 0) continue;
+        bits |= std::uint64_t{1} << i;
+        words = i + 1;
+    }
+    return words == 0 ? most_descriptors : intern(&bits, words);
+}
+
+ShapeId mapped_shape(unsigned number, unsigned size_class) {
+    Descriptor& known = descriptors[number];
+    std::atomic<ShapeId>& cached = known.single.shapes[size_class];
+    const ShapeId found = cached.load(std::memory_order_relaxed);  // relaxed: every thread finds the same
+    if (found != 0) return found;
+    const ShapeId made = inside<ShapeId>(0, [&] {
+        return shapes().intern(size_class, {known.bits, known.words, false, nullptr},
+                               ObjectKind::conservative);
+    });
+    cached.store(made, std::memory_order_relaxed);  // relaxed: as above
+    return made;
+}
+
+ShapeId deferred_shape(int number, unsigned size_class) {
+    std::atomic<ShapeId>& cached = kinds[number].row.shapes[size_class];
+    // acquire: pairs with the store below: the shape is complete
+    if (const ShapeId found = cached.load(std::memory_order_acquire)) return found;
+    Locked lock(self());
+    ShapeId made = cached.load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (made == 0) made = shapes().make_deferred(size_class, static_cast<std::uint8_t>(number));
+    if (made == 0) base::fatal("too many kinds of objects");
+    cached.store(made, std::memory_order_release);  // release: as above
+    return made;
+}
+
+void* allocate_typed(std::size_t bytes, GC_word descriptor) {
+    if (bytes == 0) bytes = 1;
+    (void)self();
+    bytes += extra_bytes;
+    const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
+    const unsigned number = number_of(descriptor);
+    if (descriptor == 0) return allocate_shaped(bytes, heap::zeroed_shape_of_class(size_class));
+    if (number == most_descriptors)
+        return allocate_shaped(bytes, heap::shape_of_class(size_class, ObjectKind::conservative));
+    return allocate_shaped(bytes, mapped_shape(number, size_class));
+}
+
+// The descriptor for an array of elements of `element_words`: the map again and again.
+void* allocate_typed_array(std::size_t count, std::size_t element, GC_word descriptor) {
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(count, element, &bytes) || bytes > heap::max_request_bytes)
+        return out_of_memory(SIZE_MAX);
+    const unsigned number = number_of(descriptor);
+    constexpr std::size_t most_words = 1024;
+    const std::size_t words = element / sizeof(void*);
+    if (descriptor == 0 || number == most_descriptors || element % sizeof(void*) != 0 || words > most_words)
+        return descriptor == 0 ? allocate_typed(bytes, 0) : GC_malloc(bytes);
+    std::uint64_t bits[most_words / word_bits] = {};
+    const Descriptor& known = descriptors[number];
+    for (std::size_t i = 0; i < known.words && i < words; ++i)
+        if ((known.bits[i / word_bits] >> (i % word_bits) & 1) != 0)
+            bits[i / word_bits] |= std::uint64_t{1} << (i % word_bits);
+    bytes += extra_bytes;
+    const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
+    (void)self();
+    const ShapeId shape = inside<ShapeId>(0, [&] {
+        return shapes().intern(size_class, {bits, static_cast<std::uint32_t>(words), true, nullptr},
+                               ObjectKind::conservative);
+    });
+    return allocate_shaped(bytes, shape);
+}
+
+// The original takes two kinds and two procedures when the first descriptor is made; clients see it in the
+// numbers they are given. Needs: alloc_lock.
+void note_first_descriptor() {
+    static bool is_first = true;  // [lock] alloc_lock
+    if (!is_first) return;
+    is_first = false;
+    kind_count.fetch_add(2, std::memory_order_relaxed);  // relaxed: under the lock
+    procedure_count += 2;
+}
+
+}  // namespace
+
+ShapeId shape_of_kind(int kind, unsigned size_class) {
+    const bool is_made = kind >= first_user_kind && kind < most_kinds;
+    if (kind == kind_atomic) return heap::shape_of_class(size_class, ObjectKind::noscan);
+    if (!is_made) return heap::shape_of_class(size_class, ObjectKind::conservative);
+    switch (kinds[kind].scanning) {
+    case Scanning::every_word: break;
+    case Scanning::nothing: return heap::zeroed_shape_of_class(size_class);
+    case Scanning::map: return mapped_shape(kinds[kind].descriptor, size_class);
+    case Scanning::procedure: return deferred_shape(kind, size_class);
+    }
+    return heap::shape_of_class(size_class, ObjectKind::conservative);
+}
+
+void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind) {
+    Pushing now(sink);
+    // Clients hand these through; nobody looks into them.
+    static GC_ms_entry mark_stack[2];
+    (void)kinds[kind].procedure(reinterpret_cast<GC_word*>(object), mark_stack, mark_stack + 1,
+                                kinds[kind].environment);
+}
+
+void push_client_roots(gc::ClientSink& sink) {
+    Pushing now(sink);
+    if (GC_push_other_roots != nullptr) GC_push_other_roots();
+}
+
+}  // namespace cairn::api::libgc
+
+using namespace cairn::api;
+using namespace cairn::api::libgc;
+
+extern "C" {
+
+// ---- kinds and procedures
+
+__attribute__((visibility("default"))) unsigned GC_new_proc_inner(GC_mark_proc procedure) {
+    Locked lock(self());
+    if (procedure_count == GC_MAX_MARK_PROCS) cairn::base::fatal("GC_new_proc: too many mark procedures");
+    procedures[procedure_count] = procedure;
+    return procedure_count++;
+}
+unsigned GC_new_proc(GC_mark_proc procedure) { return GC_new_proc_inner(procedure); }
+
+unsigned GC_new_kind_inner(void**, GC_word descriptor, int, int) {
+    Locked lock(self());
+    const unsigned number = kind_count.load(std::memory_order_relaxed);  // relaxed: under the lock
+    if (number >= most_kinds) cairn::base::fatal("GC_new_kind: too many kinds");
+    Kind& kind = kinds[number];
+    const unsigned procedure = static_cast<unsigned>(descriptor >> GC_DS_TAG_BITS) & (GC_MAX_MARK_PROCS - 1);
+    const GC_word tag = descriptor & GC_DS_TAGS;
+    kind.descriptor = tag == GC_DS_BITMAP ? intern_inline(descriptor) : number_of(descriptor);
+    if (kind.descriptor != most_descriptors) {
+        kind.scanning = Scanning::map;
+    } else if (tag == GC_DS_PROC && procedures[procedure] != nullptr) {
+        kind.scanning = Scanning::procedure;
+        kind.procedure = procedures[procedure];
+        kind.environment = descriptor >> (GC_DS_TAG_BITS + GC_LOG_MAX_MARK_PROCS);
+    }
+    kind_count.store(number + 1, std::memory_order_release);  // release: the kind is complete
+    return number;
+}
+unsigned GC_new_kind(void** list, GC_word descriptor, int adds_size, int clears) {
+    return GC_new_kind_inner(list, descriptor, adds_size, clears);
+}
+
+// Free lists are ours; the client only hands the pointer back to GC_new_kind.
+void** GC_new_free_list_inner() {
+    return static_cast<void**>(GC_malloc_uncollectable(cairn::heap::size_class_count * sizeof(void*)));
+}
+void** GC_new_free_list() { return GC_new_free_list_inner(); }
+void GC_register_describe_type_fn(int, GC_describe_type_fn) {}
+void GC_print_free_list(int, size_t) {}
+
+// ---- typed objects
+
+GC_descr GC_make_descriptor(const GC_word* map, size_t bits) {
+    Locked lock(self());
+    note_first_descriptor();
+    size_t words = 0;
+    for (size_t i = 0; i < bits; ++i)
+        if (GC_get_bit(map, i) != 0) words = i + 1;
+    if (words == 0) return 0;
+    constexpr size_t most_words = 4096;
+    std::uint64_t copy[most_words / word_bits] = {};
+    if (words > most_words) return words * sizeof(GC_word);
+    for (size_t i = 0; i < words; ++i)
+        if (GC_get_bit(map, i) != 0) copy[i / word_bits] |= std::uint64_t{1} << (i % word_bits);
+    const unsigned number = intern(copy, static_cast<std::uint32_t>(words));
+    if (number == most_descriptors) return words * sizeof(GC_word);
+    return GC_MAKE_PROC(typed_procedure, number);
+}
+
+void* GC_malloc_explicitly_typed(size_t bytes, GC_descr descriptor) {
+    return allocate_typed(bytes, descriptor);
+}
+void* GC_malloc_explicitly_typed_ignore_off_page(size_t bytes, GC_descr descriptor) {
+    return allocate_typed(bytes, descriptor);
+}
+void* GC_calloc_explicitly_typed(size_t count, size_t bytes, GC_descr descriptor) {
+    return allocate_typed_array(count, bytes, descriptor);
+}
+
+// ---- pushing, with the world stopped
+
+GC_ms_entry* GC_mark_and_push(void* object, GC_ms_entry* top, GC_ms_entry*, void**) {
+    if (sink_now != nullptr) sink_now->push(reinterpret_cast<std::uintptr_t>(object));
+    return top;
+}
+void GC_push_all(void* low, void* high) {
+    if (sink_now != nullptr)
+        sink_now->push_range(reinterpret_cast<std::uintptr_t>(low), reinterpret_cast<std::uintptr_t>(high));
+}
+void GC_push_all_eager(void* low, void* high) { GC_push_all(low, high); }
+void GC_push_conditional(void* low, void* high, int) { GC_push_all(low, high); }
+void GC_push_finalizer_structures() {}
+
+int GC_is_marked(const void* object) {
+    const Object found = object_of(object);
+    if (found.start == 0) return 0;
+    return sink_now == nullptr || sink_now->is_marked(found.start) ? 1 : 0;
+}
+void GC_set_mark_bit(const void* object) {
+    if (sink_now != nullptr) sink_now->mark_only(reinterpret_cast<std::uintptr_t>(object));
+}
+void GC_clear_mark_bit(const void*) {}
+
+void GC_set_push_other_roots(GC_push_other_roots_proc call) { GC_push_other_roots = call; }
+GC_push_other_roots_proc GC_get_push_other_roots() { return GC_push_other_roots; }
+
+// ---- objects that begin with a vtable: scanned whole
+
+void GC_init_gcj_malloc(int, void*) { GC_init(); }
+void* GC_gcj_malloc(size_t bytes, void* vtable) {
+    void* object = GC_malloc(bytes);
+    if (object != nullptr) *static_cast<void**>(object) = vtable;
+    return object;
+}
+void* GC_gcj_malloc_ignore_off_page(size_t bytes, void* vtable) { return GC_gcj_malloc(bytes, vtable); }
+void* GC_debug_gcj_malloc(size_t bytes, void* vtable, const char*, int) {
+    return GC_gcj_malloc(bytes, vtable);
+}
+
+}  // extern "C"

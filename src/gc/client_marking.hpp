@@ -1,0 +1,56 @@
+// Client marking: what a front end adds to a cycle when its programs bring roots, marking procedures and an
+// order of finalizers of their own, as those of the Boehm collector do.
+//
+//   may_begin       before a cycle; false: not now
+//   push_roots      stop 1 and each stop 2: words and ranges that are roots
+//   scan_deferred   each stop 2, and ahead of time in stop 1: one object of ScanRule::deferred
+//   all_marked      stop 2, when nothing is left to mark: what is white now is unreachable. May mark more
+//   ended           stop 2, after the sweep has begun
+//
+// All but the first are called with the world stopped, by the thread that runs the cycle, which is none of
+// the program's. They may not allocate. Whatever the program may change while it runs has to be told again
+// in stop 2, since no write into it is noticed.
+//
+// Floor: gc.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+namespace cairn::gc {
+
+class Collector;
+class Marker;
+
+// The marker, as far as such calls need it.
+class ClientSink {
+public:
+    ClientSink(Collector& collector, Marker& marker) : collector_(collector), marker_(marker) {}
+
+    // A word that may be a pointer; every word of [low, high).
+    void push(std::uintptr_t word);
+    void push_range(std::uintptr_t low, std::uintptr_t high);
+    // Pushes what the object that starts at `object` holds, but does not mark it.
+    void scan_fields(std::uintptr_t object);
+    // Whether the object is marked. Needs: `object` is the start of a slot that is in use.
+    [[nodiscard]] bool is_marked(std::uintptr_t object) const;
+    // Marks the object without a look into it.
+    void mark_only(std::uintptr_t object);
+    // Marks what was pushed and all it leads to.
+    void drain();
+
+private:
+    Collector& collector_;
+    Marker& marker_;
+};
+
+struct ClientMarking {
+    bool (*may_begin)() = [] { return true; };
+    void (*push_roots)(ClientSink& sink) = [](ClientSink&) {};
+    void (*scan_deferred)(ClientSink& sink, std::uintptr_t object, unsigned tag) =
+        [](ClientSink&, std::uintptr_t, unsigned) {};
+    void (*all_marked)(ClientSink& sink) = [](ClientSink&) {};
+    void (*ended)() = [] {};
+};
+
+}  // namespace cairn::gc

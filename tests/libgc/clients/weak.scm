@@ -1,0 +1,28 @@
+; Guile: weak tables, guardians, threads, a process, prompts.
+; run: guile --no-auto-compile FILE
+; SPDX-License-Identifier: MIT
+(use-modules (ice-9 threads) (ice-9 popen) (ice-9 rdelim))
+(define table (make-weak-key-hash-table))
+(define keep '())
+(let loop ((i 0))
+  (if (< i 30000)
+      (let ((k (string-copy "abc")))
+        (hashq-set! table k i)
+        (if (= 0 (modulo i 10)) (set! keep (cons k keep)))
+        (loop (+ i 1)))))
+(gc)
+(let loop ((l keep) (n 0))
+  (if (null? l) (begin (display n) (newline)) (loop (cdr l) (+ n (if (hashq-ref table (car l)) 1 0)))))
+(display (< (hash-fold (lambda (k v n) (+ n 1)) 0 table) 20000)) (newline)
+(define guardian (make-guardian))
+(let loop ((i 0)) (if (< i 1000) (begin (guardian (list i)) (loop (+ i 1)))))
+(gc) (gc)
+(let loop ((n 0)) (if (guardian) (loop (+ n 1)) (begin (display (> n 900)) (newline))))
+(define (work n)
+  (let loop ((i 0) (a '())) (if (= i n) (length a) (loop (+ i 1) (if (= 0 (modulo i 1000)) '() (cons i a))))))
+(display (map join-thread (map (lambda (i) (call-with-new-thread (lambda () (work (* 2500 i))))) '(5 6 7 8))))
+(newline)
+(let ((port (open-input-pipe "echo hello"))) (display (read-line port)) (newline) (close-pipe port))
+(call-with-prompt 'done
+  (lambda () (let loop ((i 0)) (if (= i 20000) (abort-to-prompt 'done i) (begin (make-vector 10 i) (loop (+ i 1))))))
+  (lambda (k i) (display i) (newline)))
