@@ -1,7 +1,8 @@
 # The names people type; the work is in scripts/ and in the CMake presets.
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test bench bench-gc bench-classic fuzz install deb debug checked asan tsan format clean help
+.PHONY: all setup demo test bench bench-gc bench-libgc bench-classic fuzz install deb debug checked asan tsan format \
+  clean help
 
 all: setup            ## build the release: build/release/bin/cairn, build/release/lib/libcairn-malloc.so
 	@scripts/build release
@@ -24,6 +25,8 @@ fuzz: all             ## libFuzzer on what reads files, FUZZ_SECONDS each (needs
 	@for name in trace_reader snapshot_reader; do found=build/release/fuzz/$${name}_found; \
 	  build/release/fuzz/$$name $$found tests/fuzz/$${name}_corpus -max_len=65536 -rss_limit_mb=2048 \
 	    -max_total_time=$(or $(FUZZ_SECONDS),300) -artifact_prefix=$$found/ || exit 1; done
+bench-libgc: all      ## programs of the Boehm collector on Cairn and on libgc
+	@python3 bench/libgc.py --build build/release $(BENCH_FLAGS)
 install: all          ## install under PREFIX (default /usr/local), DESTDIR is respected
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 deb: all              ## a Debian package in build/release

@@ -3,10 +3,10 @@
 
 usage: libgc.py --build DIR [--runs N] [--programs LIST] [--newer DIR] [--json FILE] [--smoke]
 
-Each program runs N times on each library in turn, the first round being thrown away where N > 1; the best time
-counts, memory of that run. What they print must be equal. The longest stop comes from one more run, in which
-ours reports it (CAIRN_REPORT) and the original tells each (GC_PRINT_STATS). --newer: a folder with another
-build of the original. Programs that are not installed are left out, and said.
+Each program runs N times on each library in turn, the first round being thrown away where N > 1; the best
+time counts, memory of that run. What they print must be equal. The longest stop comes from one more run, in
+which ours reports it (CAIRN_REPORT) and the original tells each (GC_PRINT_STATS). --newer: a folder with
+another build of the original. Programs that are not installed are left out, and said.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -48,7 +48,8 @@ def make_page(file):
             for row in range(60):
                 cells = "".join(f"<td><b>{chance.random()}</b> word{row}</td>" for _ in range(5))
                 page.write(f"<tr>{cells}</tr>\n")
-            page.write("</table><p>" + " ".join(chance.choice(["alpha", "beta", "gamma"]) for _ in range(100)))
+            words = " ".join(chance.choice(["alpha", "beta", "gamma"]) for _ in range(100))
+            page.write(f"</table><p>{words}")
 
 
 def prepare(work):
@@ -60,8 +61,8 @@ def prepare(work):
         subprocess.run(["guile", "-c", compile_it], capture_output=True, check=True)
         (work / f"{source.stem}.go.scm").write_text(f'(load-compiled "{work}/{source.stem}.go")\n')
     headers = HERE.parent / "include/cairn/compat"
-    subprocess.run(["gcc", "-O2", "-isystem", headers, HERE / "libgc/trees.c", "-o", work / "trees",
-                    ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
+    subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, HERE / "libgc/trees.c", "-o",
+                    work / "trees", ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
 
 
 def run(command, library, work, settings=None):
@@ -77,7 +78,8 @@ def run(command, library, work, settings=None):
     out.seek(0), err.seek(0)
     if status != 0:
         raise RuntimeError(f"{command} on {library}: status {status}: {err.read()[-300:]!r}")
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, out.read(), err.read().decode(errors="replace")
+    cpu = used.ru_utime + used.ru_stime
+    return seconds, cpu, used.ru_maxrss, out.read(), err.read().decode(errors="replace")
 
 
 def longest_stop(command, library, work, is_ours):

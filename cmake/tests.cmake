@@ -290,6 +290,7 @@ foreach(major IN LISTS escape_majors)
   set_tests_properties(escape/table_${major} PROPERTIES SKIP_RETURN_CODE 77)
 endforeach()
 if(escape_majors AND TARGET cairn)
-  cairn_script(cli/escape cli 120 tests/cli/escape_test.py $<TARGET_FILE:cairn> "${escape_majors}"
+  string(REPLACE ";" "," escape_majors_text "${escape_majors}")
+  cairn_script(cli/escape cli 120 tests/cli/escape_test.py $<TARGET_FILE:cairn> ${escape_majors_text}
     ${PROJECT_SOURCE_DIR})
 endif()

@@ -1,6 +1,5 @@
 /* C: binary trees of GC_MALLOC by two threads, one tree of each lives to the end.
    SPDX-License-Identifier: MIT */
-#define GC_THREADS 1
 #include <gc.h>
 #include <stdio.h>
 

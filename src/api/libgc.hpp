@@ -160,9 +160,11 @@ void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
 void read_settings();
 void prepare_roots();
+void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
 // Says that a function is not there and aborts.
 [[noreturn]] void unsupported(const char* function);
+extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
 extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
 extern constinit GC_start_callback_proc start_callback;
 

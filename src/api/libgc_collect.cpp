@@ -22,12 +22,12 @@ extern char __executable_start __attribute__((weak));
 namespace cairn::api::libgc {
 
 constinit std::uint64_t most_heap_bytes = 0;
+constinit std::uint64_t least_heap_bytes = 4 << 20;
 constinit GC_start_callback_proc start_callback = nullptr;
 
 namespace {
 
-constinit std::uint64_t least_heap_bytes = 4 << 20;  // [owner] GC_expand_hp; grows
-constinit bool has_cleared_roots = false;            // [owner] the program's first thread
+constinit std::atomic<bool> has_cleared_roots{false};  // [atomic] static data is not dropped yet
 
 std::uintptr_t address_of(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
@@ -78,6 +78,15 @@ void prepare_roots() {
             roots.add_all_modules();
         }
     });
+}
+
+// GC_clear_roots takes static data away only where GC_no_dls is set too, be it later: else the original would
+// find it again by itself at its next collection.
+void follow_cleared_roots() {
+    // relaxed, both: the variable is the program's, and so is the order in which it sets it
+    if (GC_no_dls == 0 || !has_cleared_roots.load(std::memory_order_relaxed)) return;
+    has_cleared_roots.store(false, std::memory_order_relaxed);  // relaxed: as above
+    collector().roots().remove_all_modules();
 }
 
 // A smaller divisor is a larger heap. The original lets the heap grow by a part of itself between two cycles;
@@ -145,10 +154,9 @@ void GC_remove_roots(void* low, void* high) {
 }
 void GC_clear_roots() {
     in_runtime([] {
-        collector().roots().remove_all_modules();
         (void)collector().roots().remove_range(sizeof(void*), UINTPTR_MAX - sizeof(void*) + 1);
     });
-    has_cleared_roots = true;
+    has_cleared_roots.store(true, std::memory_order_relaxed);  // relaxed: see follow_cleared_roots()
 }
 void GC_exclude_static_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().exclude_range(address_of(low), address_of(high)); });

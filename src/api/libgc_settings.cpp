@@ -122,9 +122,11 @@ int GC_incremental_protection_needs() { return GC_PROTECTS_NONE; }
 
 void GC_set_disable_automatic_collection(int value) {
     has_no_automatic_cycles = value != 0;
-    (void)self();
-    cairn::gc::InRuntime in(self());
-    (void)collector().set_gc_percent(has_no_automatic_cycles ? -1 : cairn::api::runtime.options.gc_percent);
+    {
+        cairn::gc::InRuntime in(self());
+        (void)collector().set_gc_percent(value != 0 ? -1 : cairn::api::runtime.options.gc_percent);
+    }
+    if (value == 0) read_settings();
 }
 int GC_get_disable_automatic_collection() { return has_no_automatic_cycles ? 1 : 0; }
 

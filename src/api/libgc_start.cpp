@@ -105,6 +105,7 @@ void read_environment() {
         options.trace_gc = true;
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
+    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) least_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_MAXIMUM_HEAP_SIZE")) most_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_FREE_SPACE_DIVISOR"))
         if (const std::uint64_t divisor = bytes_of(text); divisor != 0) GC_free_space_divisor = divisor;
@@ -112,7 +113,10 @@ void read_environment() {
 
 constexpr gc::ClientMarking make_client() {
     gc::ClientMarking client;
-    client.may_begin = [] { return GC_dont_gc == 0; };
+    client.may_begin = [] {
+        follow_cleared_roots();
+        return GC_dont_gc == 0;
+    };
     client.push_roots = [](gc::ClientSink& sink) {
         push_client_roots(sink);
         push_finalizers(sink);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`cairn escape` from outside: what it says of a file, as text and as JSON, and of each mistake.
 
-Usage: escape_test.py CAIRN MAJORS SOURCE_DIR. MAJORS, with semicolons between them, are those the pass was
+Usage: escape_test.py CAIRN MAJORS SOURCE_DIR. MAJORS, with commas between them, are those the pass was
 built for.
 """
 # SPDX-License-Identifier: MIT
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from command import Command, Skipped, expect, expect_mistake
 
-MAJORS, SOURCE = sys.argv[2].split(";"), Path(sys.argv[3])
+MAJORS, SOURCE = sys.argv[2].split(","), Path(sys.argv[3])
 cairn = Command(sys.argv[:2])
 case = cairn.case
 PROGRAM = """

@@ -21,6 +21,7 @@ from pathlib import Path
 
 CAIRN = Path(sys.argv[1]).resolve()
 LIBRARY = Path(sys.argv[2]).resolve() / "libcairn-malloc.so"
+COLLECTOR = LIBRARY.parent / "libgc/libgc.so.1"
 WORK = Path(tempfile.mkdtemp(prefix="cairn-cli-"))
 EMPTY = WORK / "empty.so"
 cases = []
@@ -91,7 +92,8 @@ def overview_and_version():
 
 @case
 def unknown_words_name_the_valid_ones():
-    expect_mistake(cairn("brew"), 2, "'brew'", "run, classes, explain, layout, replay, trace, map, help")
+    expect_mistake(cairn("brew"), 2, "'brew'",
+                   "run, classes, explain, layout, replay, trace, map, escape, help")
     expect_mistake(cairn("--brew"), 2, "--brew", "--version", "explain")
     expect_mistake(cairn("help", "brew"), 2, "'brew'", "env", "explain")
     expect_mistake(cairn("classes", "--brew"), 2, "--brew", "--format")
@@ -486,6 +488,54 @@ def run_summary_tells_time_memory_and_end():
 @case
 def run_preloads_the_real_library():
     expect(cairn("run", "cat", "/proc/self/maps"), 0, re.escape(str(LIBRARY)))
+
+
+# ---- run: programs of libgc
+
+MAPS = """#include <stdio.h>
+void* GC_malloc(unsigned long);
+int main(void) {
+    FILE* maps = fopen("/proc/self/maps", "r");
+    for (int c; (c = getc(maps)) != EOF;) putchar(c);
+    return GC_malloc(16) == NULL;
+}
+"""
+
+
+@case
+def run_puts_a_client_on_the_collector():
+    client = compile_c("client", MAPS, str(COLLECTOR))
+    by_hand = script("client-script", f"#!{client}\n")
+    by_env = script("client-env", f"#!/usr/bin/env {client}\n")
+    for program in (client, by_hand, by_env):
+        done = cairn("run", program)
+        expect(done, 0, re.escape(str(COLLECTOR)))
+        assert str(LIBRARY) not in done.stdout, done.stdout
+    done = cairn("run", "--libgc", "--malloc", client)
+    expect(done, 0, re.escape(str(COLLECTOR)))
+    assert str(LIBRARY) in done.stdout, done.stdout
+    done = cairn("run", "--malloc", client, env={"LD_LIBRARY_PATH": str(COLLECTOR.parent)})
+    expect(done, 0, re.escape(str(LIBRARY)))
+
+
+@case
+def run_finds_a_client_behind_a_library():
+    compile_c("libbehind.so", "void* GC_malloc(unsigned long); void* behind(void) { return GC_malloc(1); }",
+              "-shared", "-fPIC", str(COLLECTOR))
+    text = MAPS.replace("GC_malloc(16)", "behind()").replace("GC_malloc(unsigned long)", "behind(void)")
+    client = compile_c("behind", text, WORK / "libbehind.so",
+                       f"-Wl,-rpath,$ORIGIN,-rpath-link,{COLLECTOR.parent}")
+    expect(cairn("run", "--auto", client), 0, re.escape(str(COLLECTOR)))
+
+
+@case
+def run_is_told_what_to_use():
+    show = ("sh", "-c", "echo $LD_LIBRARY_PATH:$LD_PRELOAD:")
+    expect(cairn("run", "--libgc", *show), 0, f"^{re.escape(str(COLLECTOR.parent))}::$")
+    expect(cairn("run", "--libgc", *show, env={"LD_LIBRARY_PATH": "/nowhere"}), 0, ":/nowhere::$")
+    expect(cairn("run", "--auto", *show), 0, f"^:{re.escape(str(LIBRARY))}:$")
+    expect_mistake(cairn("run", "--auto", "--libgc", "true"), 2, "--auto")
+    expect_mistake(cairn("run", "--record", WORK / "t", "--libgc", "true"), 2, "--libgc")
 
 
 def main():

@@ -389,6 +389,39 @@ void HeapReader::read_depots() {
     }
 }
 
+// What lies in all magazines and depots, in the order of their lists.
+std::vector<std::uint64_t> HeapReader::cached_slots() const {
+    std::vector<std::uint64_t> all;
+    const auto take = [&](std::uint64_t array, std::uint64_t count) {
+        if (array == 0 || count == 0 || count > magazine_limit) return;
+        const std::size_t before = all.size();
+        all.resize(before + count);
+        if (!memory_.read(array, all.data() + before, count * 8)) all.resize(before);
+    };
+    std::vector<unsigned char> cache(row("cache.bytes"));
+    std::uint64_t at = 0;
+    if (!memory_.read(row("caches.first"), at)) return all;
+    for (std::uint64_t seen = 0; at != 0 && seen < cache_limit; ++seen) {
+        if (!memory_.read(at, cache.data(), cache.size())) return all;
+        for (unsigned c = 1; c < model_.classes.size(); ++c) {
+            const unsigned char* bin = cache.data() + row("cache.bins") + c * row("bin.stride");
+            const auto base = field<std::uint64_t>(bin, "bin.base");
+            const auto top = field<std::uint64_t>(bin, "bin.top");
+            if (top > base) take(base, (top - base) / 8);
+        }
+        at = field<std::uint64_t>(cache.data(), "cache.next");
+    }
+    const std::uint64_t stride = row("central.stride");
+    std::vector<unsigned char> centrals(model_.classes.size() * stride);
+    if (!memory_.read(row("centrals"), centrals.data(), centrals.size())) return all;
+    for (unsigned c = 1; c < model_.classes.size(); ++c) {
+        const unsigned char* central = centrals.data() + c * stride;
+        take(field<std::uint64_t>(central, "central.depot"),
+             field<std::uint32_t>(central, "central.depot_count"));
+    }
+    return all;
+}
+
 void HeapReader::read_ended() {
     const std::uint64_t stride = row("ended.stride");
     std::vector<unsigned char> ended(model_.classes.size() * stride);
@@ -430,11 +463,14 @@ bool HeapReader::read() {
     model_.page_bytes = static_cast<std::uint32_t>(row("page_bytes"));
     model_.arena_bytes = row("arena_bytes");
     (void)memory_.read(row("metadata_bytes"), model_.metadata_bytes);
-    if (!read_classes() || !read_arenas() || !read_regions()) return false;
+    if (!read_classes()) return false;
+    const std::vector<std::uint64_t> before = cached_slots();
+    if (!read_arenas() || !read_regions()) return false;
     read_spans();
     read_bits();
     read_caches();
     read_depots();
+    is_steady_ = cached_slots() == before;
     read_ended();
     count_slots();
     return true;
@@ -449,13 +485,17 @@ std::string read_process(std::uint32_t pid, HeapModel& model) {
     bool has_any = false;
     for (const ProcessMemory::Symbol& table : tables) {
         HeapModel one;
-        one.library_file = table.file;
-        one.build_id = table.build_id;
-        HeapReader reader(memory, table.address, one);
-        if (!reader.read()) {
-            error = reader.error();
-            continue;
+        bool is_read = false, is_steady = false;
+        for (unsigned round = 0; round < tries && !is_steady; ++round) {
+            one = {};
+            one.library_file = table.file;
+            one.build_id = table.build_id;
+            HeapReader reader(memory, table.address, one);
+            is_read = reader.read();
+            is_steady = reader.is_steady() || !is_read;
+            if (!is_read) error = reader.error();
         }
+        if (!is_read) continue;
         const std::uint64_t bytes = one.totals().span_bytes;
         if (has_any && bytes <= most) continue;
         has_any = true;

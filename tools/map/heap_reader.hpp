@@ -1,7 +1,9 @@
 // Reads the heap of a live process into a model, by the table that its library exports.
 //
 // The process is not stopped. What is read may be of two moments; each record is checked against what led to
-// it, read again when it does not fit, and left out when it never does. Every count and pointer has a bound.
+// it, read again when it does not fit, and left out when it never does. A slot that goes home from a cache
+// after its span was read would count as live: when the caches changed meanwhile, all is read again, some
+// times at most. Every count and pointer has a bound.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -24,6 +26,8 @@ public:
     // False: error() says why, in one line.
     [[nodiscard]] bool read();
     [[nodiscard]] const std::string& error() const { return error_; }
+    // After read(): no slot came into a cache or left one meanwhile, so that the counts are of one moment.
+    [[nodiscard]] bool is_steady() const { return is_steady_; }
 
 private:
     struct Candidate {  // a page where a span in use begins, and its record
@@ -48,6 +52,7 @@ private:
     void read_caches();
     void read_cache(const std::vector<unsigned char>& cache);
     void read_depots();
+    [[nodiscard]] std::vector<std::uint64_t> cached_slots() const;
     void read_ended();
     std::uint64_t mark_cached(std::uint64_t array, std::uint64_t count, unsigned size_class);
     void count_slots();
@@ -62,6 +67,7 @@ private:
     std::uint64_t table_;
     HeapModel& model_;
     std::string error_;
+    bool is_steady_ = false;
     std::unordered_map<std::string, std::uint64_t> rows_;
     std::vector<Candidate> candidates_;
     std::vector<std::uint64_t> bits_;  // of each span: where its bits are; 0: they were in its record

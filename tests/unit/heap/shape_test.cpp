@@ -24,7 +24,8 @@ std::vector<bool> pointers_of(const Shape& shape, std::size_t words) {
     std::vector<bool> found(words);
     for (std::size_t i = 0; i < words; ++i) {
         switch (shape.rule) {
-        case ScanRule::nothing: break;
+        case ScanRule::nothing:
+        case ScanRule::deferred: break;  // the marker reads none
         case ScanRule::every_word: found[i] = true; break;
         case ScanRule::mask: found[i] = i < 64 && (shape.mask >> i & 1) != 0; break;
         case ScanRule::tiles: {
