@@ -268,7 +268,7 @@ if(TARGET cairn-lib AND TARGET cairn-malloc AND TARGET cairn)
   cairn_script(package package 240 tests/package/run.py ${CMAKE_BINARY_DIR} ${PROJECT_SOURCE_DIR})
 endif()
 
-# ---- the escape pass: the case table for each clang there is, random programs for the first
+# ---- the escape pass: the case table for each clang there is, random programs for the first; the front end
 
 foreach(major IN LISTS escape_majors)
   find_program(CAIRN_CLANG_${major} clang++-${major})
@@ -288,6 +288,11 @@ foreach(major IN LISTS escape_majors)
       ${CMAKE_CXX_COMPILER} --quick)
   endif()
   set_tests_properties(escape/table_${major} PROPERTIES SKIP_RETURN_CODE 77)
+endforeach()
+foreach(major IN LISTS frontend_majors)
+  cairn_script(escape/frontend_${major} escape 120 tests/escape/frontend.py ${major}
+    $<TARGET_FILE:cairn-frontend-${major}> ${PROJECT_SOURCE_DIR})
+  set_tests_properties(escape/frontend_${major} PROPERTIES SKIP_RETURN_CODE 77)
 endforeach()
 if(escape_majors AND TARGET cairn)
   string(REPLACE ";" "," escape_majors_text "${escape_majors}")

@@ -57,8 +57,8 @@ Verdict construction(Bodies& bodies, QualType type, SourceLocation where) {
 void advise_local(Report& report, const VarDecl* variable, QualType type, SourceLocation where,
                   const std::string& what) {
     report.warn(where,
-                what + " '" + variable->getNameAsString() + "' does not escape: it could be a local variable '" +
-                    report.spell(type) + "'",
+                what + " '" + variable->getNameAsString() +
+                    "' does not escape: it could be a local variable '" + report.spell(type) + "'",
                 "could-be-local");
 }
 
@@ -75,7 +75,8 @@ void advise_new(Report& report, Bodies& bodies, const Body& body, const CXXNewEx
     const CXXRecordDecl* record = class_of(type);
     const bool dies_quietly = record == nullptr || record->hasTrivialDestructor();
     if (!keeps_its_value(body, variable) || !(dies_quietly || is_deleted(body, variable))) return;
-    if (Flow(bodies, body, made).variable(variable) || construction(bodies, type, made->getBeginLoc())) return;
+    if (Flow(bodies, body, made).variable(variable) || construction(bodies, type, made->getBeginLoc()))
+        return;
     if (is_unchecked(variable)) return;
     advise_local(report, variable, type, made->getBeginLoc(), "new " + report.spell(type));
 }
@@ -121,7 +122,8 @@ void tell_verdict(Report& report, Bodies& bodies, const Body& body, const CallEx
     if (!leak) return report.remark(call->getBeginLoc(), what + " does not escape", false);
     const std::string why = leak->reason + " at " + report.spell(leak->where);
     if (is_reference)
-        report.remark(call->getBeginLoc(), "moved to heap: " + variable->getNameAsString() + ": " + why, true);
+        report.remark(call->getBeginLoc(), "moved to heap: " + variable->getNameAsString() + ": " + why,
+                      true);
     else report.remark(call->getBeginLoc(), what + " escapes to heap: " + why, true);
 }
 

@@ -50,7 +50,8 @@ Verdict Bodies::parameter(const FunctionDecl* callee, int number, SourceLocation
     const Verdict inside = look_into(definition, number);
     if (!inside) return {};
     const std::string name = is_self ? "'this' of '" + callee->getNameAsString() + "'"
-                                     : "parameter '" + definition->getParamDecl(unsigned(number))->getNameAsString() +
+                                     : "parameter '" +
+                                           definition->getParamDecl(unsigned(number))->getNameAsString() +
                                            "' of '" + callee->getNameAsString() + "'";
     return Leak{with_reason(name, *inside), call};
 }
@@ -79,7 +80,8 @@ Verdict Bodies::look_into(const FunctionDecl* definition, int number) {
         verdict = flow.variable(definition->getParamDecl(unsigned(number)));
     }
     // Members and bases are constructed in place: their `this` is inside of ours.
-    if (const auto* constructor = llvm::dyn_cast<CXXConstructorDecl>(definition); !verdict && constructor && number == self)
+    if (const auto* constructor = llvm::dyn_cast<CXXConstructorDecl>(definition);
+        !verdict && constructor && number == self)
         for (const CXXCtorInitializer* part : constructor->inits()) {
             const auto* made = llvm::dyn_cast<CXXConstructExpr>(part->getInit()->IgnoreImplicit());
             if (made == nullptr) continue;

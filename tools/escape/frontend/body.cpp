@@ -42,7 +42,8 @@ const Body::Uses& Body::uses(const ValueDecl* variable) const {
 bool Body::outlives_round(const VarDecl* variable, const Stmt* place) const {
     const Stmt* loop = loops_.lookup(place);
     if (loop == nullptr) return false;
-    for (const Stmt* around = declared_in_.lookup(variable); around != nullptr; around = loops_.lookup(around))
+    for (const Stmt* around = declared_in_.lookup(variable); around != nullptr;
+         around = loops_.lookup(around))
         if (around == loop) return false;
     return true;
 }

@@ -51,7 +51,8 @@ void check_raw_fields(Report& report, const Types& types, const CXXRecordDecl* r
                     "raw pointer field '" + field->getNameAsString() + "' to collected type '" +
                         report.spell(target) + "' in '" + record->getNameAsString() +
                         "', whose cairn_pointers line makes the collector look at listed fields alone: "
-                        "it keeps nothing alive; use cairn::Ptr<" + report.spell(target) + ">",
+                        "it keeps nothing alive; use cairn::Ptr<" +
+                        report.spell(target) + ">",
                     "raw-field");
     }
 }
@@ -65,9 +66,11 @@ void check_fields(Report& report, const Types& types, const CXXRecordDecl* recor
     Listed listed;
     if (!understand(line, listed)) return;
     const auto warn = [&](SourceLocation where, const std::string& what) {
-        report.warn(where, what + " of '" + record->getNameAsString() +
-                               "' holds a cairn::Ptr and is not in its cairn_pointers line: the collector does "
-                               "not see it", "unlisted-field");
+        report.warn(where,
+                    what + " of '" + record->getNameAsString() +
+                        "' holds a cairn::Ptr and is not in its cairn_pointers line: the collector does "
+                        "not see it",
+                    "unlisted-field");
     };
     for (const FieldDecl* field : record->fields())
         if (holds_ptr(field->getType()) && listed.fields.count(field->getCanonicalDecl()) == 0 &&
@@ -75,7 +78,8 @@ void check_fields(Report& report, const Types& types, const CXXRecordDecl* recor
             warn(field->getLocation(), "field '" + field->getNameAsString() + "'");
     for (const CXXBaseSpecifier& base : record->bases()) {
         const CXXRecordDecl* parent = base.getType()->getAsCXXRecordDecl();
-        if (parent != nullptr && holds_ptr(base.getType()) && listed.bases.count(parent->getCanonicalDecl()) == 0)
+        if (parent != nullptr && holds_ptr(base.getType()) &&
+            listed.bases.count(parent->getCanonicalDecl()) == 0)
             warn(base.getBeginLoc(), "base '" + parent->getNameAsString() + "'");
     }
 }

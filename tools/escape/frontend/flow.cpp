@@ -4,6 +4,7 @@
 
 #include "clang/AST/Attr.h"
 #include "clang/AST/StmtCXX.h"
+#include "types.hpp"
 
 namespace cairn::frontend {
 
@@ -72,16 +73,16 @@ Verdict Flow::pointer(const Expr* address) {
 
 Verdict Flow::cast(const CastExpr* to) {
     switch (to->getCastKind()) {
-        case CK_NoOp:
-        case CK_BitCast:
-        case CK_DerivedToBase:
-        case CK_UncheckedDerivedToBase:
-        case CK_BaseToDerived:
-        case CK_ConstructorConversion: return pointer(to);
-        case CK_PointerToBoolean:
-        case CK_ToVoid: return {};
-        case CK_PointerToIntegral: return leak("its address is converted to an integer", to);
-        default: return not_followed(to);
+    case CK_NoOp:
+    case CK_BitCast:
+    case CK_DerivedToBase:
+    case CK_UncheckedDerivedToBase:
+    case CK_BaseToDerived:
+    case CK_ConstructorConversion: return pointer(to);
+    case CK_PointerToBoolean:
+    case CK_ToVoid: return {};
+    case CK_PointerToIntegral: return leak("its address is converted to an integer", to);
+    default: return not_followed(to);
     }
 }
 
@@ -102,7 +103,8 @@ Verdict Flow::part(const Expr* inside) {
         if (user == nullptr) return not_followed(inside);
         if (const auto* to = llvm::dyn_cast<CastExpr>(user)) {
             const CastKind kind = to->getCastKind();
-            if (kind == CK_LValueToRValue || kind == CK_ToVoid) return {};  // its contents are not its address
+            if (kind == CK_LValueToRValue || kind == CK_ToVoid)
+                return {};  // its contents are not its address
             if (kind == CK_ArrayToPointerDecay) return pointer(to);
             if (kind != CK_NoOp && kind != CK_DerivedToBase && kind != CK_UncheckedDerivedToBase &&
                 kind != CK_BaseToDerived)
@@ -254,6 +256,9 @@ Verdict Flow::argument(const Expr* call, const Expr* value) {
         if (direct->getArg(i) != value) continue;
         if (member != nullptr && member->isVirtual()) return leak("virtual call of " + named(callee), call);
         if (is_operator && member->isTrivial()) return {};
+        if (is_operator && callee->getOverloadedOperator() == OO_Equal &&
+            is_pointer_class(member->getParent()))
+            return i == 0 ? part(call) : leak("stored in a cairn::Ptr", call);
         return bodies_.parameter(callee, int(i) - (is_operator ? 1 : 0), call->getBeginLoc());
     }
     return not_followed(call);

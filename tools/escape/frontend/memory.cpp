@@ -1,7 +1,7 @@
 // Pointers where the collector does not look: in malloc's memory, and in the closure of a thread.
 // SPDX-License-Identifier: MIT
 #include "checks.hpp"
-#include "clang/AST/Attr.h"
+#include "clang/Basic/SourceManager.h"
 #include "llvm/ADT/StringSwitch.h"
 
 namespace cairn::frontend {
@@ -44,7 +44,8 @@ bool starts_thread(const Expr* place) {
 const Expr* written(const Expr* value) {
     for (;;) {
         const Expr* inner = value->IgnoreParenImpCasts()->IgnoreUnlessSpelledInSource();
-        if (const auto* made = llvm::dyn_cast<CXXConstructExpr>(inner); made != nullptr && made->getNumArgs() == 1)
+        if (const auto* made = llvm::dyn_cast<CXXConstructExpr>(inner);
+            made != nullptr && made->getNumArgs() == 1)
             inner = made->getArg(0);
         else if (const auto* call = llvm::dyn_cast<CallExpr>(inner);
                  call != nullptr && call->getNumArgs() == 1 && is_of(call->getDirectCallee(), "std", "move"))
@@ -110,11 +111,12 @@ private:
         const QualType target =
             type->isPointerType() ? type->getPointeeType() : first_argument(type->getAsCXXRecordDecl());
         const std::string name = report_.spell(target.getUnqualifiedType());
-        report_.warn(where,
-                     "a thread is given the collected '" + name +
-                         "' by a pointer in malloc's memory, which keeps nothing alive: give it a cairn::Root<" +
-                         name + ">",
-                     "thread-capture");
+        report_.warn(
+            where,
+            "a thread is given the collected '" + name +
+                "' by a pointer in malloc's memory, which keeps nothing alive: give it a cairn::Root<" +
+                name + ">",
+            "thread-capture");
     }
 
     Report& report_;
@@ -126,7 +128,8 @@ private:
 }  // namespace
 
 void check_container(Report& report, const DeclaratorDecl* holder) {
-    if (llvm::isa<ParmVarDecl>(holder) || holder->getType()->isDependentType() || is_unchecked(holder)) return;
+    if (llvm::isa<ParmVarDecl>(holder) || holder->getType()->isDependentType() || is_unchecked(holder))
+        return;
     const QualType element = ptr_behind_allocator(holder->getType());
     if (element.isNull()) return;
     report.warn(holder->getLocation(),

@@ -16,7 +16,8 @@ void Report::say(DiagnosticsEngine::Level level, SourceLocation where, std::stri
     before = true;
     DiagnosticsEngine& engine = context_.getDiagnostics();
     // `%0`: the text may hold signs that mean something to the engine.
-    engine.Report(where, engine.getDiagnosticIDs()->getCustomDiagID(DiagnosticIDs::Level(level), "%0")) << text;
+    engine.Report(where, engine.getDiagnosticIDs()->getCustomDiagID(DiagnosticIDs::Level(level), "%0"))
+        << text;
 }
 
 void Report::warn(SourceLocation where, const std::string& text, const char* check) {
@@ -25,7 +26,8 @@ void Report::warn(SourceLocation where, const std::string& text, const char* che
 }
 
 void Report::remark(SourceLocation where, const std::string& text, bool is_missed) {
-    say(DiagnosticsEngine::Remark, where, text + (is_missed ? " [-Rpass-missed=escape]" : " [-Rpass=escape]"));
+    say(DiagnosticsEngine::Remark, where,
+        text + (is_missed ? " [-Rpass-missed=escape]" : " [-Rpass=escape]"));
 }
 
 std::string Report::spell(QualType type) const {

@@ -12,10 +12,6 @@ using namespace clang;
 
 constexpr int most_levels = 16;  // of classes inside of classes
 
-bool is_pointer_class(const CXXRecordDecl* record) {
-    return is_of(record, "cairn", "Ptr") || is_of(record, "cairn", "AtomicPtr");
-}
-
 bool holds_ptr_within(QualType type, int levels) {
     const CXXRecordDecl* record = class_of(type);
     if (record == nullptr) return false;
@@ -40,6 +36,10 @@ bool is_of(const NamedDecl* declaration, llvm::StringRef space, llvm::StringRef 
     return found != nullptr && found->getName() == space &&
            found->getDeclContext()->getRedeclContext()->isTranslationUnit() &&
            declaration->getDeclContext()->getRedeclContext()->isFileContext();
+}
+
+bool is_pointer_class(const CXXRecordDecl* record) {
+    return is_of(record, "cairn", "Ptr") || is_of(record, "cairn", "AtomicPtr");
 }
 
 QualType first_argument(const CXXRecordDecl* record) {
@@ -101,7 +101,8 @@ Types::Types(ASTContext& context) {
     for (const NamedDecl* space : look_up(context.getTranslationUnitDecl(), "cairn")) {
         const auto* inside = llvm::dyn_cast<NamespaceDecl>(space);
         if (inside == nullptr) continue;
-        for (const char* name : {"Ptr", "AtomicPtr", "Root", "make", "make_heap", "make_array", "pointers_of"})
+        for (const char* name :
+             {"Ptr", "AtomicPtr", "Root", "make", "make_heap", "make_array", "pointers_of"})
             for (const NamedDecl* pattern : look_up(inside, name)) add_specialisations(pattern);
     }
 }
@@ -121,9 +122,8 @@ void Types::add_specialisations(const NamedDecl* pattern) {
         for (const auto* one : variables->specializations()) {
             if (!one->isExplicitSpecialization() || one->getTemplateArgs().size() == 0) continue;
             const TemplateArgument& first = one->getTemplateArgs()[0];
-            const CXXRecordDecl* record = first.getKind() == TemplateArgument::Type
-                                              ? first.getAsType()->getAsCXXRecordDecl()
-                                              : nullptr;
+            const CXXRecordDecl* record =
+                first.getKind() == TemplateArgument::Type ? first.getAsType()->getAsCXXRecordDecl() : nullptr;
             if (record != nullptr) declared_outside_[record->getCanonicalDecl()] = one;
         }
     }
@@ -131,7 +131,8 @@ void Types::add_specialisations(const NamedDecl* pattern) {
 
 const VarDecl* Types::declaration(const CXXRecordDecl* record) const {
     if (record == nullptr) return nullptr;
-    if (const auto found = declared_outside_.find(record->getCanonicalDecl()); found != declared_outside_.end())
+    if (const auto found = declared_outside_.find(record->getCanonicalDecl());
+        found != declared_outside_.end())
         return found->second;
     if (!record->hasDefinition()) return nullptr;
     for (const Decl* member : record->getDefinition()->decls()) {

@@ -14,6 +14,8 @@ namespace cairn::frontend {
 
 // `name` of namespace cairn (or std), or a specialisation of it.
 [[nodiscard]] bool is_of(const clang::NamedDecl* declaration, llvm::StringRef space, llvm::StringRef name);
+// Ptr and AtomicPtr.
+[[nodiscard]] bool is_pointer_class(const clang::CXXRecordDecl* record);
 // The first template argument of a class template's specialisation, or a null type.
 [[nodiscard]] clang::QualType first_argument(const clang::CXXRecordDecl* record);
 // The class of which `type` is an object or an array; null for other types.
