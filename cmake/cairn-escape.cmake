@@ -1,8 +1,8 @@
 # cairn_enable_escape_analysis(TARGET...): an object that never leaves its function lives on its stack.
 # cairn_enable_checks(TARGET...): the compiler warns of pointers that the collector does not see.
 #
-# For clang; the analysis for for configurations that optimise. With another compiler, or a clang for which no plugin is
-# here, they say so in a notice and change nothing: everything stays on the heap, as it may.
+# For clang; the analysis for configurations that optimise. With another compiler, or a clang for which no
+# plugin is here, they say so in a notice and change nothing: everything stays on the heap, as it may.
 # `clang++ ... -Rpass=escape -Rpass-missed=escape`, or `cairn escape -- clang++ ...`, tells what was decided.
 # SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The front-end plugin with one clang: what it says of each line of a file, and that it says nothing of others.
+"""The front-end plugin with one clang: what it says of each line of a file, and that it is silent of others.
 
 Usage: frontend.py MAJOR PLUGIN SOURCE_DIR. frontend_cases.cpp tells what is expected; the project's examples
 and headers must compile without a warning; the plugin's own arguments, and bad ones.
@@ -25,8 +25,9 @@ def expect(condition, text):
 
 def parse(file, *arguments, flags=("-fsyntax-only",)):
     more = [f"-fplugin-arg-cairn-{argument}" for argument in arguments]
-    return subprocess.run([CLANG, "-std=c++20", *flags, "-w", "-fno-caret-diagnostics", "-ferror-limit=0", "-I", SOURCE / "include",
-                           f"-fplugin={PLUGIN}", *more, file], text=True, capture_output=True, timeout=120)
+    command = [CLANG, "-std=c++20", *flags, "-fno-caret-diagnostics", "-ferror-limit=0", f"-fplugin={PLUGIN}",
+               *more, "-I", SOURCE / "include", file]
+    return subprocess.run(command, text=True, capture_output=True, timeout=120)
 
 
 def said(done, level):

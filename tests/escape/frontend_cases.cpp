@@ -1,5 +1,5 @@
-// What the front end tells of each line. A comment at its end names the warning that must come, or begins with
-// the verdict on that line's cairn::make. Other lines must get nothing. Never run, only parsed.
+// What the front end tells of each line. A comment at its end names the warning that must come, or begins
+// with the verdict on that line's cairn::make. Other lines must get nothing. Never run, only parsed.
 // SPDX-License-Identifier: MIT
 #include <array>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// What the front end tells: mistakes with the collector's pointers, and objects that could be local variables.
+// What the front end tells: mistakes with the collector's pointers, objects that could be local variables.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -191,12 +191,17 @@ Verdict Flow::use_of_pointer(const Expr* name) {
     if (llvm::isa<ParenExpr>(user)) return use_of_pointer(llvm::cast<Expr>(user));
     if (const auto* to = llvm::dyn_cast<CastExpr>(user)) {
         if (to->getCastKind() == CK_LValueToRValue) return pointer(to);
+        if (to->getCastKind() == CK_NoOp) return use_of_pointer(to);
         return to->getCastKind() == CK_ToVoid ? Verdict{} : not_followed(to);
     }
     if (const auto* binary = llvm::dyn_cast<BinaryOperator>(user)) {
         if (binary->isAssignmentOp() && binary->getLHS() == name) return {};
         if (binary->getOpcode() == BO_Comma && binary->getLHS() == name) return {};
     }
+    // Its arguments are references to pointers.
+    const auto* stored = llvm::dyn_cast<CXXOperatorCallExpr>(user);
+    const auto* how = stored ? llvm::dyn_cast_or_null<CXXMethodDecl>(stored->getDirectCallee()) : nullptr;
+    if (how != nullptr && is_pointer_class(how->getParent())) return leak("stored in a cairn::Ptr", user);
     if (const auto* unary = llvm::dyn_cast<UnaryOperator>(user))
         if (unary->isIncrementDecrementOp())
             return unary->isPrefix() ? use_of_pointer(unary) : pointer(unary);

@@ -1,7 +1,7 @@
 // Where the address of an object goes, read off the source: default deny, in Go's words.
 //
 // Order within a function is not looked at: whatever a variable is once given, it always may hold. An object
-// that is stored in another one escapes, a call's result is never followed, virtual calls are unknown. So this
+// that is stored in another one escapes, a call's result is never followed, virtual calls are unknown. So it
 // says "escapes" more often than the pass, which sees optimised code; what it lets pass does not escape.
 // SPDX-License-Identifier: MIT
 #pragma once

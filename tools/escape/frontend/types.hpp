@@ -1,4 +1,4 @@
-// What the front end asks of types: which are collected, which say where their pointers are, which hold a Ptr.
+// What the front end asks of types: which are collected, which list their pointers, which hold a Ptr.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -23,7 +23,7 @@ namespace cairn::frontend {
 
 // A Ptr, an AtomicPtr, or an object with one inside of it.
 [[nodiscard]] bool holds_ptr(clang::QualType type);
-// What its standard allocator, or that of a container inside of it, allocates and holds a Ptr; or a null type.
+// What its standard allocator, or that of a container inside of it, allocates and holds a Ptr, or no type.
 [[nodiscard]] clang::QualType ptr_behind_allocator(clang::QualType type);
 // True if `new` of it does not take malloc's memory.
 [[nodiscard]] bool has_own_new(const clang::CXXRecordDecl* record);
