@@ -205,7 +205,6 @@ void Marker::drain_ring(std::size_t visits) {
     WorkBuffer* buffer = buffer_;
     unsigned head = head_, tail = tail_;
     MarkCount done;
-
     const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
         const Slot slot = locate(space_, map, shapes, word);
         if (slot.start == 0) return;
@@ -221,9 +220,9 @@ void Marker::drain_ring(std::size_t visits) {
     // A locked instruction waits for the page walks of prefetches before it. So not one after the other, but
     // many marks, then many prefetches, then the scans of what was prefetched a batch ago.
     while (visits > 0 && (head != tail || marked_count_ != 0)) {
-        const Slot* const ripe = batches_[turn_];
+        const Slot* ripe = batches_[turn_];
         Slot* const fresh = batches_[turn_ ^= 1];
-        unsigned fresh_count = 0;
+        unsigned ripe_count = marked_count_, fresh_count = 0;
         const unsigned taken = std::min(tail - head, batch_size);
         for (unsigned i = 0; i < taken; ++i) {
             const Slot slot = ring[head++ % ring_size];
@@ -235,9 +234,11 @@ void Marker::drain_ring(std::size_t visits) {
         }
         for (unsigned i = 0; i < fresh_count; ++i)
             __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
-        for (unsigned i = 0; i < marked_count_; ++i) {
-            const auto [start, id] = ripe[i];
-            const Shape& shape = shapes[id];
+        if (head == tail && ripe_count == 0)  // a list: there is nothing to do meanwhile
+            ripe = fresh, std::swap(ripe_count, fresh_count);
+        for (unsigned i = 0; i < ripe_count; ++i) {
+            const std::uintptr_t start = ripe[i].start;
+            const Shape& shape = shapes[ripe[i].shape];
             if (shape.mask != 0) [[likely]] {
                 done.scanned_bytes += shape.slot_bytes;
                 for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
