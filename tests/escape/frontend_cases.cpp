@@ -97,6 +97,9 @@ struct BaseLeftOut : Node {  // warn unlisted-field
     cairn::Ptr<Node> other;
     static constexpr auto cairn_pointers = cairn::pointers<BaseLeftOut>(&BaseLeftOut::other);
 };
+struct FieldOfBaseListed : Node {
+    static constexpr auto cairn_pointers = cairn::pointers<FieldOfBaseListed>(&FieldOfBaseListed::next);
+};
 struct NothingListed {
     cairn::Ptr<Node> node;  // warn unlisted-field
     static constexpr auto cairn_pointers = cairn::pointers<NothingListed>();

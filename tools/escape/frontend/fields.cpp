@@ -42,6 +42,18 @@ bool understand(const VarDecl* line, Listed& listed) {
     return listed.found == call->getNumArgs();
 }
 
+// A base as a whole, or each of its fields by itself.
+bool is_listed(const CXXRecordDecl* base, const Listed& listed) {
+    if (listed.bases.count(base->getCanonicalDecl()) != 0) return true;
+    if (!base->hasDefinition() || is_pointer_class(base)) return false;
+    base = base->getDefinition();
+    for (const FieldDecl* field : base->fields())
+        if (holds_ptr(field->getType()) && listed.fields.count(field->getCanonicalDecl()) == 0) return false;
+    for (const CXXBaseSpecifier& one : base->bases())
+        if (holds_ptr(one.getType()) && !is_listed(one.getType()->getAsCXXRecordDecl(), listed)) return false;
+    return true;
+}
+
 void check_raw_fields(Report& report, const Types& types, const CXXRecordDecl* record) {
     for (const FieldDecl* field : record->fields()) {
         const Type* element = field->getType()->getBaseElementTypeUnsafe();
@@ -78,8 +90,7 @@ void check_fields(Report& report, const Types& types, const CXXRecordDecl* recor
             warn(field->getLocation(), "field '" + field->getNameAsString() + "'");
     for (const CXXBaseSpecifier& base : record->bases()) {
         const CXXRecordDecl* parent = base.getType()->getAsCXXRecordDecl();
-        if (parent != nullptr && holds_ptr(base.getType()) &&
-            listed.bases.count(parent->getCanonicalDecl()) == 0)
+        if (parent != nullptr && holds_ptr(base.getType()) && !is_listed(parent, listed))
             warn(base.getBeginLoc(), "base '" + parent->getNameAsString() + "'");
     }
 }
