@@ -281,6 +281,9 @@ foreach(major IN LISTS escape_majors)
   if(major EQUAL 14) # Debian's own
     cairn_script(escape/table_${major} escape 300 tests/escape/table.py ${escape_arguments}
       ${CMAKE_CXX_COMPILER})
+    cairn_script(escape/examples_${major} escape 120 tests/escape/examples.py ${major}
+      $<TARGET_FILE:cairn-escape-${major}> $<TARGET_FILE:cairn-lib> ${PROJECT_SOURCE_DIR})
+    set_tests_properties(escape/examples_${major} PROPERTIES SKIP_RETURN_CODE 77)
     cairn_script(escape/random_${major} escape 300 tests/escape/random_programs.py ${escape_arguments})
     set_tests_properties(escape/random_${major} PROPERTIES SKIP_RETURN_CODE 77)
   else()

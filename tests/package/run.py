@@ -45,8 +45,9 @@ def by_cmake(folder, prefix, examples):
 
 
 def by_clang(folder, prefix, examples):
-    """cairn_enable_escape_analysis: the plugin for this clang, a notice for another compiler."""
+    """cairn_enable_escape_analysis, cairn_enable_checks: the plugin for this clang, a notice for another compiler."""
     text = CMAKELISTS.format(examples=examples) + "cairn_enable_escape_analysis(hello hello_static)\n"
+    text += "cairn_enable_checks(hello)\n"
     project = folder / "escaping"
     project.mkdir()
     (project / "CMakeLists.txt").write_text(text)
@@ -54,12 +55,16 @@ def by_clang(folder, prefix, examples):
     gcc = ("-B", project / "gcc", "-DCMAKE_CXX_COMPILER=g++")
     done = subprocess.run([*configure, *gcc], capture_output=True, text=True, check=True)
     assert "escape analysis needs clang, this is GNU" in done.stderr, done.stderr
+    assert "the checks need clang, this is GNU" in done.stderr, done.stderr
+    checks = {plugin.stem.split("-")[-1]: plugin for plugin in prefix.rglob("libcairn-frontend-*.so")}
     for plugin in prefix.rglob("libcairn-escape-*.so"):
         clang = f"clang++-{plugin.stem.split('-')[-1]}"
         if shutil.which(clang):
             run(*configure, "-B", project / clang, f"-DCMAKE_CXX_COMPILER={clang}")
             said = run("cmake", "--build", project / clang, "--verbose")
             assert f"-fpass-plugin={plugin}" in said, said
+            frontend = checks.get(clang.split("-")[-1])
+            assert frontend is None or f"-fplugin={frontend}" in said, said
             assert "line 3\n" in run(project / clang / "hello"), clang
 
 
