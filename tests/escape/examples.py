@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The examples, built by one clang with and without the escape pass, print the same while the collector checks
-itself (CAIRN_VERIFY=1); and the pass did something to them.
+"""The examples, built by one clang with and without the escape pass, print the same while the collector
+checks itself (CAIRN_VERIFY=1); and the pass did something to them.
 
 Usage: examples.py MAJOR PLUGIN LIBRARY SOURCE_DIR. Times, rates and what depends on when a cycle runs are not
 compared: digits are taken for equal in lines that differ between two runs of the plain program.
@@ -22,9 +22,10 @@ problems = []
 def build(example, program, *flags):
     """What the compiler said; None when it lacks what the example needs."""
     more = ["-lboost_context"] if example.stem.startswith("boost_") else []
-    done = subprocess.run([CLANG, "-std=c++20", "-O2", "-fno-caret-diagnostics", *flags, "-I", SOURCE / "include",
-                           example, f"-L{LIBRARY.parent}", "-lcairn", f"-Wl,-rpath,{LIBRARY.parent}", *more,
-                           "-pthread", "-o", program], text=True, capture_output=True, timeout=120)
+    library = [f"-L{LIBRARY.parent}", "-lcairn", f"-Wl,-rpath,{LIBRARY.parent}", *more, "-pthread"]
+    command = [CLANG, "-std=c++20", "-O2", "-fno-caret-diagnostics", *flags, "-I", SOURCE / "include",
+               example, *library, "-o", program]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=120)
     if done.returncode != 0 and "boost" in done.stderr:
         return None
     if done.returncode != 0:
@@ -35,7 +36,11 @@ def build(example, program, *flags):
 
 def run(program):
     environment = {**os.environ, "CAIRN_VERIFY": "1"}
-    done = subprocess.run([program], text=True, capture_output=True, timeout=60, env=environment)
+    try:
+        done = subprocess.run([program], text=True, capture_output=True, timeout=60, env=environment)
+    except subprocess.TimeoutExpired:
+        problems.append(f"{program.name}: it does not end")
+        return []
     if done.returncode != 0:
         problems.append(f"{program.name}: exit {done.returncode}: {done.stderr[:1000]}")
     return done.stdout.splitlines()

@@ -45,7 +45,7 @@ def by_cmake(folder, prefix, examples):
 
 
 def by_clang(folder, prefix, examples):
-    """cairn_enable_escape_analysis, cairn_enable_checks: the plugin for this clang, a notice for another compiler."""
+    """cairn_enable_escape_analysis, ..._checks: the plugin for this clang, a notice for another compiler."""
     text = CMAKELISTS.format(examples=examples) + "cairn_enable_escape_analysis(hello hello_static)\n"
     text += "cairn_enable_checks(hello)\n"
     project = folder / "escaping"
