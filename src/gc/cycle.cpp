@@ -289,11 +289,11 @@ bool Collector::try_finish(Marker& marker) {
     if (!(is_watching_ ? finish_written(marker) : finish_barriered(marker))) {
         ++now_.rounds;
         marker.flush();
+        add_counts(crew_.close());  // still stopped: beside the program a helper might wait for a CPU first
         world_.resume_all();
         const std::uint64_t resumed_ns = os::monotonic_ns();
         note_stop(resumed_ns - start_ns);
-        add_counts(crew_.close());
-        mark_until_dry(marker);
+        if (!pool_.is_dry()) mark_until_dry(marker);
         if (is_watching_) rest_between_slices(resumed_ns);
         return false;
     }

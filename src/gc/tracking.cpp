@@ -22,8 +22,8 @@ namespace {
 // A stop this long is estimated to be better than tracking; what it may really take before tracking begins.
 constexpr std::uint64_t quick_stop_ns = 7'000'000;
 constexpr std::uint64_t quick_limit_ns = 10'000'000;
-// Marked sooner by one CPU than by several that get in each other's way.
-constexpr std::uint64_t alone_ns = 2'000'000;
+// Marked sooner by one CPU than a second one wakes up.
+constexpr std::uint64_t alone_ns = 200'000;
 // Until it was measured: the time to mark an object, and the bytes of one.
 constexpr double first_object_ns = 12;
 constexpr double first_object_bytes = 48;
@@ -36,7 +36,7 @@ constexpr unsigned most_cleanings = 8;
 // there are before they get longer, for the program writes faster than they clean: twice as long each time.
 constexpr std::uint64_t slice_stop_ns = 3'000'000;
 constexpr std::uint64_t slice_rest_ns = 1'500'000;
-constexpr unsigned short_slices = 160;
+constexpr unsigned short_slices = 500;
 constexpr unsigned slices_of_a_length = 16;
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
