@@ -2,8 +2,8 @@
 """The examples, built by one clang with and without the escape pass, print the same while the collector
 checks itself (CAIRN_VERIFY=1); and the pass did something to them.
 
-Usage: examples.py MAJOR PLUGIN LIBRARY SOURCE_DIR. Amounts of memory, cycles and times are not compared, for they
-depend on when a cycle runs; nor are digits in lines that differ between two runs of the plain program.
+Usage: examples.py MAJOR PLUGIN LIBRARY SOURCE_DIR. Amounts of memory, cycles and times are not compared, for
+they depend on when a cycle runs; nor are digits in lines that differ between two runs of the plain program.
 """
 # SPDX-License-Identifier: MIT
 import os
