@@ -75,17 +75,24 @@ WorkBuffer* Marker::keep_slow(std::uintptr_t word) {
     return buffer_;
 }
 
-// For want of memory: the object is marked, and scanned with all marked ones by and by. What is marked
-// already is no reason for another round, so the rounds come to an end.
-void Marker::mark_unscanned(std::uintptr_t word) {
+// Marks the object of a word within bounds and leaves its fields alone. Returns its shape; nullptr: nothing
+// is allocated there, or it is marked already.
+const Shape* Marker::mark_white(std::uintptr_t word) {
     const Slot slot = resolve(space_, word);
-    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return;
-    if (!space_.objects->try_mark(slot.start)) return;
+    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return nullptr;
+    if (!space_.objects->try_mark(slot.start)) return nullptr;
     const Shape& shape = (*space_.shapes)[slot.shape];
     ++count.marked_objects;
     count.marked_bytes +=
         shape.slot_bytes != 0 ? shape.slot_bytes : space_.addresses->span_of(slot.start)->bytes();
-    if (shape.rule != ScanRule::nothing) space_.pool->note_overflow();
+    return &shape;
+}
+
+// For want of memory: the object is marked, and scanned with all marked ones by and by. What is marked
+// already is no reason for another round, so the rounds come to an end.
+void Marker::mark_unscanned(std::uintptr_t word) {
+    const Shape* shape = mark_white(word);
+    if (shape != nullptr && shape->rule != ScanRule::nothing) space_.pool->note_overflow();
 }
 
 bool Marker::take_work() {
@@ -358,13 +365,7 @@ void Marker::scan_fields(std::uintptr_t address) {
 }
 
 void Marker::mark_only(std::uintptr_t object) {
-    if (!bounds_.holds(object)) return;
-    const Slot slot = resolve(space_, object);
-    if (slot.start == 0 || !space_.objects->is_allocated(slot.start)) return;
-    if (!space_.objects->try_mark(slot.start)) return;
-    const std::size_t bytes = (*space_.shapes)[slot.shape].slot_bytes;
-    ++count.marked_objects;
-    count.marked_bytes += bytes != 0 ? bytes : space_.addresses->span_of(slot.start)->bytes();
+    if (bounds_.holds(object)) (void)mark_white(object);
 }
 
 // Nearly all that was scanned before leads to marked objects. So only the marks are asked for, many misses at

@@ -119,6 +119,7 @@ private:
     void push_inside(std::uintptr_t word);
     void keep(std::uintptr_t word);
     WorkBuffer* keep_slow(std::uintptr_t word);
+    const heap::Shape* mark_white(std::uintptr_t word);
     void mark_unscanned(std::uintptr_t word);
     void feed(std::uintptr_t word);
     [[nodiscard]] bool refill_ring();
