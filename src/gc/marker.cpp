@@ -1,12 +1,11 @@
-// The mark loop.
+// The marker but for its loop: where words come from and go to, and how fields are read.
 // SPDX-License-Identifier: MIT
-#include "gc/marker.hpp"
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "base/bits.hpp"
+#include "gc/marker_inline.hpp"
 
 namespace cairn::gc {
 
@@ -28,34 +27,11 @@ constexpr std::size_t single_bytes = 64;
 constexpr unsigned shared_words_min = 8;
 constexpr unsigned page_runs_at_once = 16;
 
-// The program may be writing it, and parked threads their own frames: by design no business of a sanitizer's.
-[[gnu::no_sanitize("thread", "address")]] std::uintptr_t load_word(std::uintptr_t address) {
-    return __atomic_load_n(reinterpret_cast<const std::uintptr_t*>(address), __ATOMIC_RELAXED);
-}
-
 }  // namespace
 
 Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id) {
     const heap::Span* span = space.addresses->span_of(address);
     return span == nullptr ? Slot{} : Slot{span->base, id};
-}
-
-// Resolves a word within bounds and starts the miss for its bits. Needs: room in the ring.
-[[gnu::always_inline]] inline void Marker::feed(std::uintptr_t word) {
-    const Slot slot = resolve(space_, word);
-    if (slot.start == 0) return;
-    __builtin_prefetch(&space_.objects->pair(slot.start));
-    ring_[tail_++ % ring_size] = slot;
-}
-
-[[gnu::always_inline]] inline void Marker::keep(std::uintptr_t word) {
-    if (buffer_ != nullptr && !buffer_->is_full()) [[likely]] buffer_->words[buffer_->count++] = word;
-    else (void)keep_slow(word);
-}
-
-[[gnu::always_inline]] inline void Marker::push_inside(std::uintptr_t word) {
-    if (tail_ - head_ < ring_size) feed(word);
-    else keep(word);
 }
 
 void Marker::push(std::uintptr_t word) {
@@ -169,100 +145,12 @@ bool Marker::drain(std::size_t scan_bytes) {
     std::uint64_t visits = 0;
     while (refill_ring()) {
         drain_ring(visits_at_once);
+        if (is_list()) follow_list(visits_at_once);
         visits += visits_at_once;
         if (space_.pool->is_hungry()) [[unlikely]] share();
         if (count.scanned_bytes + visits * visit_bytes >= end) return false;
     }
     return true;
-}
-
-// resolve(), with the tables in the caller's registers.
-[[gnu::always_inline]] inline Slot Marker::locate(const MarkSpace& space, const pages::ObjectMap::View& map,
-                                                  const Shape* shapes, std::uintptr_t word) {
-    const std::uint32_t entry = map.entry(word);
-    if (entry == 0) return {};
-    const std::uint32_t id = pages::object_entry_shape(entry);
-    const std::uint32_t page = entry & pages::object_entry_page_mask;
-    if (page == pages::object_entry_large) [[unlikely]] return resolve_large(space, word, id);
-    const std::uint64_t offset = page << base::page_shift | (word & (base::page_bytes - 1));
-    return {word - offset + (offset * shapes[id].magic >> 32) * shapes[id].slot_bytes, id};
-}
-
-// False: nothing is allocated there, or it is marked already.
-[[gnu::always_inline]] inline bool Marker::set_mark(const pages::ObjectMap::View& map, std::uintptr_t start) {
-    pages::BitPair& both = map.pair(start);
-    const std::uint64_t bit = pages::ObjectMap::bit(start);
-    // acquire: pairs with set_run(): the slot was zeroed before
-    if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return false;
-    std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
-    // An exchange, since an or that tells the old bit is several times slower.
-    while ((marked & bit) == 0 &&
-           !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
-    }
-    return (marked & bit) == 0;
-}
-
-// The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
-// members as far as the compiler knows.
-void Marker::drain_ring(std::size_t visits) {
-    const pages::ObjectMap::View map = space_.objects->view();
-    const Shape* const shapes = space_.shapes->table();
-    const pages::ObjectMap::Bounds bounds = bounds_;
-    Slot* const ring = ring_;
-    WorkBuffer* buffer = buffer_;
-    unsigned head = head_, tail = tail_;
-    MarkCount done;
-    const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
-        const Slot slot = locate(space_, map, shapes, word);
-        if (slot.start == 0) return;
-        __builtin_prefetch(&map.pair(slot.start));
-        ring[tail++ % ring_size] = slot;
-    };
-    const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
-        if (!bounds.holds(word)) return;
-        if (tail - head < ring_size) return feed_one(word);
-        if (buffer == nullptr || buffer->is_full()) [[unlikely]] buffer = keep_slow(word);
-        else buffer->words[buffer->count++] = word;
-    };
-    // A locked instruction waits for the page walks of prefetches before it. So not one after the other, but
-    // many marks, then many prefetches, then the scans of what was prefetched a batch ago.
-    while (visits > 0 && (head != tail || marked_count_ != 0)) {
-        const Slot* ripe = batches_[turn_];
-        Slot* const fresh = batches_[turn_ ^= 1];
-        unsigned ripe_count = marked_count_, fresh_count = 0;
-        const unsigned taken = std::min(tail - head, batch_size);
-        for (unsigned i = 0; i < taken; ++i) {
-            const Slot slot = ring[head++ % ring_size];
-            if (!set_mark(map, slot.start)) continue;
-            const Shape& shape = shapes[slot.shape];
-            ++done.marked_objects;
-            done.marked_bytes += shape.slot_bytes;
-            if (shape.rule != ScanRule::nothing || shape.slot_bytes == 0) fresh[fresh_count++] = slot;
-        }
-        for (unsigned i = 0; i < fresh_count; ++i)
-            __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
-        if (head == tail && ripe_count == 0)  // a list: there is nothing to do meanwhile
-            ripe = fresh, std::swap(ripe_count, fresh_count);
-        for (unsigned i = 0; i < ripe_count; ++i) {
-            const std::uintptr_t start = ripe[i].start;
-            const Shape& shape = shapes[ripe[i].shape];
-            if (shape.mask != 0) [[likely]] {
-                done.scanned_bytes += shape.slot_bytes;
-                for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
-                    push_one(load_word(start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
-                continue;
-            }
-            head_ = head, tail_ = tail;
-            scan_new(start, shape);
-            head = head_, tail = tail_, buffer = buffer_;
-        }
-        marked_count_ = fresh_count;
-        while (tail - head < ring_size && buffer != nullptr && buffer->count != 0)
-            feed_one(buffer->words[--buffer->count]);
-        visits -= std::min<std::size_t>(visits, std::max(taken, 1u));
-    }
-    head_ = head, tail_ = tail;
-    count.add(done);
 }
 
 void Marker::flush() {
@@ -271,7 +159,7 @@ void Marker::flush() {
         const Slot& slot = batches_[turn_][marked_count_ - 1];
         scan_new(slot.start, (*space_.shapes)[slot.shape]);
     }
-    for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
+    for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size]);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = nullptr;
     if (pages_ != nullptr) space_.pool->put_pages(pages_);

@@ -2,6 +2,7 @@
    SPDX-License-Identifier: MIT */
 #include "check.h"
 #include <gc/gc_mark.h>
+#include <time.h>
 
 static int starts;
 static void on_start(void) { ++starts; }
@@ -39,6 +40,21 @@ static void variables(void) {
 }
 
 static void* all[1000];
+
+/* The variable alone, as GC_DONT_GC has it: no cycle, and nobody waits for one. */
+static void grow_without_cycles(void) {
+    GC_dont_gc = 1;
+    const GC_word before = GC_get_gc_no();
+    struct timespec first, last;
+    clock_gettime(CLOCK_MONOTONIC, &first);
+    for (int i = 0; i < 1000000; ++i) all[i % 1000] = GC_MALLOC(200);
+    clock_gettime(CLOCK_MONOTONIC, &last);
+    CHECK(GC_get_gc_no() == before && last.tv_sec - first.tv_sec < 10);
+    GC_dont_gc = 0;
+    GC_gcollect();
+    CHECK(GC_get_gc_no() > before);
+}
+
 int main(void) {
     CHECK(GC_get_all_interior_pointers() == 1);
     GC_INIT();
@@ -63,6 +79,8 @@ int main(void) {
     GC_gcollect();
     CHECK(GC_get_gc_no() > still);
     CHECK(GC_try_to_collect(never) == 1);
+
+    grow_without_cycles();
 
     const size_t total = GC_get_total_bytes();
     for (int i = 0; i < 100000; ++i) all[i % 1000] = GC_MALLOC(100);
