@@ -7,9 +7,9 @@
 // The line with the bits of a word's own granule is prefetched, and by the time the word comes out of the
 // ring it is there. A bit is set only where an object starts; so where that one is, the start is found. Any
 // other word is resolved without touching the object: the 2-byte entry of its page and a multiplication. A
-// mark is tested before it is set, since a locked instruction costs twenty times a test. Only an object newly
-// marked is fetched itself, for every other word leads to a marked one. Measured: 9 times the objects a second
-// of a stack without a ring.
+// mark is tested before it is set, since a locked instruction costs twenty times a test. Only an object
+// newly marked is fetched itself, for every other word leads to a marked one. Measured: 9 times the objects a
+// second of a stack without a ring.
 //
 // A list has one word at a time, and all of that is in its way: follow_list() goes from object to object.
 //
