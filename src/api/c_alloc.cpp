@@ -109,7 +109,7 @@ CAIRN_API void* cairn_alloc(size_t size, const cairn_type* type) noexcept {
         return allocate_slow(size, *type, false);
     }
     run.cursor = slot + run.slot_bytes;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // as above
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // a handler sees the slot taken first
     thread->is_allocating = false;
     return reinterpret_cast<void*>(slot);
 }

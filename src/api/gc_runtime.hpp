@@ -25,7 +25,7 @@ public:
         return is_ready_.load(std::memory_order_acquire) || start();
     }
     [[nodiscard]] bool is_started() const {
-        return is_ready_.load(std::memory_order_acquire);  // acquire: as above
+        return is_ready_.load(std::memory_order_acquire);  // acquire: pairs with start()
     }
 
     // Has a front end take part in marking. Needs: not started yet; `client` lives for ever.

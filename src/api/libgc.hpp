@@ -68,13 +68,13 @@ public:
             return;
         }
         lock_.lock();
-        owner_.store(&by, std::memory_order_relaxed);  // relaxed: as above
+        owner_.store(&by, std::memory_order_relaxed);  // relaxed: only we find ourselves in it
     }
     void unlock(gc::Mutator& by) {
         if (depth_ != 0) {
             --depth_;
         } else {
-            owner_.store(nullptr, std::memory_order_relaxed);  // relaxed: as above
+            owner_.store(nullptr, std::memory_order_relaxed);  // relaxed: only we wrote ourselves in
             lock_.unlock();
         }
         // relaxed, both: whoever looks has stopped this thread

@@ -67,7 +67,7 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     void* object = reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
     if (object == nullptr && thread->cache.has_returned(shape))
         object = collector().try_reuse(*thread, static_cast<heap::ShapeId>(shape));
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // likewise
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // the slot is taken before the flag falls
     thread->is_allocating = false;
     return object;
 }

@@ -214,7 +214,7 @@ void finish_finalizers(gc::ClientSink& sink) {
     clear_links(sink, true);
     drop_dangling_links(sink, true);
     if (has_cycle) note_pending(pending_warning);
-    // relaxed: as above
+    // relaxed: the world is stopped
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
 }
 

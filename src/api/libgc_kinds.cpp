@@ -131,7 +131,7 @@ ShapeId mapped_shape(unsigned number, unsigned size_class) {
         return shapes().intern(size_class, {known.bits, known.words, false, nullptr},
                                ObjectKind::conservative);
     });
-    cached.store(made, std::memory_order_relaxed);  // relaxed: as above
+    cached.store(made, std::memory_order_relaxed);  // relaxed: every thread makes the same
     return made;
 }
 
@@ -143,7 +143,7 @@ ShapeId deferred_shape(int number, unsigned size_class) {
     ShapeId made = cached.load(std::memory_order_relaxed);  // relaxed: under the lock
     if (made == 0) made = shapes().make_deferred(size_class, static_cast<std::uint8_t>(number));
     if (made == 0) base::fatal("too many kinds of objects");
-    cached.store(made, std::memory_order_release);  // release: as above
+    cached.store(made, std::memory_order_release);  // release: the shape is complete
     return made;
 }
 

@@ -32,7 +32,7 @@ public:
         return state_.load(std::memory_order_acquire) == State::ready || start();
     }
     [[nodiscard]] bool is_started() const {
-        return state_.load(std::memory_order_acquire) == State::ready;  // acquire: as above
+        return state_.load(std::memory_order_acquire) == State::ready;  // acquire: pairs with start()
     }
 
     heap::Heap heap;

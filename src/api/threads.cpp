@@ -42,7 +42,7 @@ public:
         void* found = found_.load(std::memory_order_relaxed);
         if (found == nullptr) {
             found = dlsym(RTLD_NEXT, name_);
-            found_.store(found, std::memory_order_relaxed);  // relaxed: as above
+            found_.store(found, std::memory_order_relaxed);  // relaxed: all find the same
         }
         return reinterpret_cast<Function*>(found);
     }

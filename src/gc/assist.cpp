@@ -42,7 +42,7 @@ std::uint64_t Collector::mark_for(Mutator& mutator, std::uint64_t work, bool& is
         is_dry = marker.drain(step_bytes);
     marker.flush();
     add_counts(marker.count);
-    assisting_.fetch_sub(1, std::memory_order_acq_rel);  // acq_rel: as above
+    assisting_.fetch_sub(1, std::memory_order_acq_rel);  // acq_rel: see mark_until_dry()
     return marker.count.scanned_bytes;
 }
 

@@ -76,11 +76,11 @@ void Crew::work(std::uint32_t session) {
             else os::wait_for(session_, session, nap_ns);
         }
         space_->pool->end_hunger();
-        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: as above
-        // seq_cst: as above
+        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before session_ is read; see close()
+        // seq_cst: after busy_ was raised; see close()
         if (session_.load(std::memory_order_seq_cst) == session) {
             Marker marker(*space_);
-            // relaxed: as above
+            // relaxed: later is soon enough; close() waits for busy_
             while (!marker.drain(chunk_bytes) && session_.load(std::memory_order_relaxed) == session) {
             }
             marker.flush();
@@ -88,7 +88,7 @@ void Crew::work(std::uint32_t session) {
             marked_objects_.add(marker.count.marked_objects);
             scanned_bytes_.add(marker.count.scanned_bytes);
         }
-        busy_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: as above
+        busy_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: what was marked, to close()
     }
     cpu_ns_.add(os::thread_cpu_ns() - start_ns);
 }

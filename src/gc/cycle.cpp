@@ -335,7 +335,7 @@ void Collector::finish_stopped(Marker& marker) {
     now_.scanned_bytes = scanned_bytes_.value();
 
     std::atomic<std::uint32_t>& generation = heap_->spans().sweep_generation;
-    // relaxed, both: as above
+    // relaxed, both: the threads are stopped, and going on synchronises
     generation.store(generation.load(std::memory_order_relaxed) + 2, std::memory_order_relaxed);
     shared.live_bytes.add(now_.marked - shared.live_bytes.value());
     begin_sweep();

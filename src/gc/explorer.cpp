@@ -88,7 +88,7 @@ bool Explorer::is_reached(std::uintptr_t start) const {
 bool Explorer::is_garbage(const CollectedObject& object) const {
     // relaxed: the world is stopped
     const std::uint32_t heap_generation = spans_.sweep_generation.load(std::memory_order_relaxed);
-    // relaxed: as above
+    // relaxed: nobody sweeps meanwhile
     const std::uint32_t generation = object.span->sweep_generation.load(std::memory_order_relaxed);
     return heap::sweep_state(generation, heap_generation) == heap::SweepState::unswept &&
            !spans_.objects().is_marked(object.start);

@@ -136,7 +136,7 @@ void FiberSet::reset_in_child(const FiberRecord* survivor) {
         const std::uint32_t state = fiber->state.load(std::memory_order_relaxed);  // relaxed: one thread
         // The collector's claim died with its thread. One that another thread ran on stays entered for good.
         if (fiber != survivor && (state == claimed || state == awaited))
-            fiber->state.store(resting, std::memory_order_relaxed);  // relaxed: as above
+            fiber->state.store(resting, std::memory_order_relaxed);  // relaxed: one thread
     }
 }
 

@@ -38,7 +38,7 @@ public:
     // Needs: one closer at a time.
     void close(const ThreadRecord* owner) {
         owner_.store(owner, std::memory_order_relaxed);  // relaxed: ordered by the stop that follows
-        closed_.store(1, std::memory_order_relaxed);     // relaxed: likewise
+        closed_.store(1, std::memory_order_relaxed);     // relaxed: the stop orders it
     }
     void open() {
         closed_.store(0, std::memory_order_release);  // release: what the fork left, to those who waited

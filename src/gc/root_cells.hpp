@@ -115,7 +115,7 @@ private:
         return static_cast<RootCell*>(cell->load(std::memory_order_relaxed));  // relaxed: owner or lock
     }
     static void push(CellCache& cache, RootCell* cell) {
-        cell->store(cache.first, std::memory_order_relaxed);  // relaxed: as above
+        cell->store(cache.first, std::memory_order_relaxed);  // relaxed: owner or lock
         cache.first = cell;
         ++cache.count;
     }

@@ -30,8 +30,9 @@ std::size_t Sweeper::sweep_bits(Span& span) {
         // A marker may have set the mark of a slot just as its thread gave the rest of a run back.
         const std::uint64_t kept = marked & allocated;
         alive += static_cast<unsigned>(std::popcount(kept));
-        if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);  // relaxed: as above
-        if (marked != 0) both.marked.store(0, std::memory_order_relaxed);  // relaxed: as above
+        // relaxed, both: the span's new generation publishes the bits
+        if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);
+        if (marked != 0) both.marked.store(0, std::memory_order_relaxed);  // relaxed: as the other word
     }
     return alive;
 }
@@ -79,7 +80,7 @@ Span* Sweeper::take_unswept() {
         while (Span* span = centrals.of(at).pop_unswept())
             if (heap::try_acquire_for_sweep(*span, generation)) return span;
         unsigned seen = at;
-        // relaxed: as above; a failed exchange means that somebody else moved it on
+        // relaxed: a hint that only grows; a failed exchange means that somebody else moved it on
         (void)cursor_.compare_exchange_strong(seen, at + 1, std::memory_order_relaxed);
     }
     return nullptr;
@@ -96,7 +97,7 @@ std::size_t Sweeper::sweep_one() {
     } else {
         is_drained_.store(true, std::memory_order_release);  // release: see is_done()
     }
-    active_.fetch_sub(1, std::memory_order_acq_rel);  // acq_rel: as above
+    active_.fetch_sub(1, std::memory_order_acq_rel);  // acq_rel: see is_done()
     return pages;
 }
 

@@ -94,8 +94,9 @@ void Verifier::check_bits(const Span& span) const {
         for (; slot < span.slots && span.slot_address(slot) - at < (1u << pages::pair_shift); ++slot)
             starts |= pages::ObjectMap::bit(span.slot_address(slot));
         const pages::BitPair& both = objects.pair(at);
-        const std::uint64_t allocated = both.allocated.load(std::memory_order_relaxed);  // relaxed: as above
-        const std::uint64_t marked = both.marked.load(std::memory_order_relaxed);        // relaxed: as above
+        // relaxed, both: the world is stopped
+        const std::uint64_t allocated = both.allocated.load(std::memory_order_relaxed);
+        const std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed: it stands still
         require((allocated & ~starts) == 0, "an allocated bit inside a slot", span, at);
         require((marked & ~allocated) == 0, "a mark on what is not allocated", span, at);
         require(marked == 0 || may_be_marked, "a mark that outlived its sweep", span, at);

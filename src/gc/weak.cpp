@@ -83,7 +83,7 @@ void* WeakHandles::get(const WeakCell* cell) const {
     void* target = cell->target.load(std::memory_order_acquire);
     if (target == nullptr) return nullptr;
     if (heap::Span* span = spans_->span_of(number(target))) heap::ensure_swept(*span, *spans_);
-    target = cell->target.load(std::memory_order_acquire);  // acquire: as above
+    target = cell->target.load(std::memory_order_acquire);  // acquire: pairs with detach()
     if (target != nullptr && phase_->is_marking()) phase_->greyer()(target);
     return target;
 }

@@ -151,7 +151,7 @@ void World::park(ThreadRecord& thread, const os::StopContext* context) {
     thread.context = context;
     // release: publishes the position to the stopper; acquire: as in run_again(), when it is over already
     if (!thread.state.compare_exchange_strong(state, stopped | wanted, std::memory_order_acq_rel,
-                                              std::memory_order_acquire)) {  // acquire: as above
+                                              std::memory_order_acquire)) {  // acquire: see run_again()
         thread.context = nullptr;
         return;
     }
@@ -262,15 +262,19 @@ bool World::wait_for_rest(std::uint32_t asked) {
     std::uint32_t left = unrested_.fetch_sub(bias - asked, std::memory_order_acquire) - (bias - asked);
     std::uint64_t pause_ns = first_look_ns;
     std::uint64_t look_ns = os::monotonic_ns() + pause_ns;
+    // Pauses, not the time since the stop began: we may have waited for another's stop first, and a process
+    // may be halted as a whole for hours.
+    std::uint64_t waited_ns = 0;
     while (left != 0) {
         os::wait_for(unrested_, left, pause_ns);
-        left = unrested_.load(std::memory_order_acquire);  // acquire: as above
+        left = unrested_.load(std::memory_order_acquire);  // acquire: pairs with acknowledge()
         const std::uint64_t now_ns = os::monotonic_ns();
         if (left == 0 || now_ns < look_ns) continue;
-        if (!look_at_late(now_ns - stop_began_ns_)) return false;
+        waited_ns += pause_ns;
+        if (!look_at_late(waited_ns)) return false;
         pause_ns = pause_ns * 2 < look_limit_ns ? pause_ns * 2 : look_limit_ns;
         look_ns = now_ns + pause_ns;
-        left = unrested_.load(std::memory_order_acquire);  // acquire: as above
+        left = unrested_.load(std::memory_order_acquire);  // acquire: pairs with acknowledge()
     }
     return true;
 }
@@ -471,7 +475,7 @@ void World::reset_in_child(ThreadRecord* survivor) {
         thread->is_signalled.store(0, std::memory_order_relaxed);  // relaxed: one thread, no signals yet
         if (thread == survivor) continue;
         thread->world = nullptr;
-        thread->state.store(gone, std::memory_order_relaxed);  // relaxed: as above
+        thread->state.store(gone, std::memory_order_relaxed);  // relaxed: one thread
     }
     process_ = os::process_id();
     if (survivor == nullptr) return;

@@ -45,7 +45,7 @@ bool Background::try_start() {
         if (os::spawn_background(&Background::run, this) || os::is_background_running()) return true;
         os::yield_cpu();  // false also where another thread is at it
     }
-    retry_at_ns_.store(os::monotonic_ns() + retry_ns, std::memory_order_relaxed);  // relaxed: as above
+    retry_at_ns_.store(os::monotonic_ns() + retry_ns, std::memory_order_relaxed);  // relaxed: a time, alone
     return false;
 }
 
@@ -114,7 +114,7 @@ void Background::loop() {
         if (now_ns - last_work_ns > patience_ns && !heap_->spans().has_excess()) {
             // seq_cst: before the last look; see start_if_needed()
             is_ending_.store(true, std::memory_order_seq_cst);
-            std::atomic_thread_fence(std::memory_order_seq_cst);  // seq_cst: as above
+            std::atomic_thread_fence(std::memory_order_seq_cst);  // seq_cst: pairs with try_start()
             if (!heap_->spans().has_excess()) return;
             // relaxed: a freer that reads the old value only waits
             is_ending_.store(false, std::memory_order_relaxed);

@@ -100,7 +100,7 @@ public:
         return (words_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0;
     }
     void add(unsigned id) {
-        // relaxed: as above
+        // relaxed: before the id becomes known
         words_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_relaxed);
     }
 

@@ -23,7 +23,7 @@ std::size_t next_allocated(const Span& span, const pages::ObjectMap& objects, st
     while (word == 0) {
         address += std::uintptr_t{1} << pages::pair_shift;
         if (address >= end) return span.slots;
-        word = objects.pair(address).allocated.load(std::memory_order_relaxed);  // relaxed: as above
+        word = objects.pair(address).allocated.load(std::memory_order_relaxed);  // relaxed: the owner's own
     }
     address += static_cast<std::uintptr_t>(std::countr_zero(word)) << pages::granule_shift;
     return address >= end ? span.slots : span.slot_of(address);

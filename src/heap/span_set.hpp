@@ -185,7 +185,7 @@ public:
         Span* span = entry.load(std::memory_order_relaxed);
         for (unsigned attempt = 0; span == nullptr; ++attempt) {
             Atomics::pause(attempt);
-            span = entry.load(std::memory_order_relaxed);  // relaxed: as above
+            span = entry.load(std::memory_order_relaxed);  // relaxed: the exchange has acquired
         }
         entry.store(nullptr, std::memory_order_relaxed);  // relaxed: published by the count below
         // release: our null comes before the count; acquire: the last one sees the nulls of all, and passes
@@ -232,11 +232,11 @@ public:
             const Block* block = block_at(top);
             const std::uint32_t first = top * block_entries;
             const std::uint32_t taken = head_of(seen) > first ? head_of(seen) - first : 0;
-            CAIRN_CHECK(block->popped.load(std::memory_order_relaxed) == taken);  // relaxed: as above
+            CAIRN_CHECK(block->popped.load(std::memory_order_relaxed) == taken);  // relaxed: we are alone
             CAIRN_CHECK(taken < block_entries);
             for (std::uint32_t i = 0; i < block_entries; ++i) {
                 const bool is_filled = i >= taken && first + i < tail_of(seen);
-                const Span* entry = block->entries[i].load(std::memory_order_relaxed);  // relaxed: as above
+                const Span* entry = block->entries[i].load(std::memory_order_relaxed);  // relaxed: alone
                 CAIRN_CHECK((entry != nullptr) == is_filled);
             }
         }

@@ -230,7 +230,7 @@ void change_ready(std::uint64_t more, std::uint64_t less) {
     const std::uint64_t before = world.ready_bytes.fetch_add(more - less, std::memory_order_relaxed);
     const std::uint64_t now = before + more - less;
     if (now > world.ready_peak.load(std::memory_order_relaxed)) {  // relaxed: as above
-        world.ready_peak.store(now, std::memory_order_relaxed);    // relaxed: as above
+        world.ready_peak.store(now, std::memory_order_relaxed);    // relaxed: a statistic
     }
 }
 

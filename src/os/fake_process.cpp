@@ -50,8 +50,8 @@ void reset_process() {
     process.now_ns.store(first_time, std::memory_order_relaxed);         // relaxed: as above
     process.thread_cpu_ns.store(first_time, std::memory_order_relaxed);  // relaxed: as above
     process.random.store(0, std::memory_order_relaxed);                  // relaxed: as above
-    process.wakes.store(0, std::memory_order_relaxed);                   // relaxed: as above
-    process.is_woken.store(false, std::memory_order_relaxed);            // relaxed: as above
+    process.wakes.store(0, std::memory_order_relaxed);                   // relaxed: one thread
+    process.is_woken.store(false, std::memory_order_relaxed);            // relaxed: one thread
     process.is_background_allowed = false;
     process.entry = nullptr;
     process.cpus = 2;

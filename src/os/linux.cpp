@@ -83,7 +83,7 @@ std::size_t page_bytes() {
     if (known != not_read) return known;
     const std::size_t bytes = getauxval(AT_PAGESZ);  // always present, so errno is not touched
     CAIRN_CHECK(base::is_power_of_two(bytes) && bytes >= page_bytes_min && bytes <= page_bytes_max);
-    cached_page_bytes.store(bytes, std::memory_order_relaxed);  // relaxed: as above
+    cached_page_bytes.store(bytes, std::memory_order_relaxed);  // relaxed: all read the same
     return bytes;
 }
 
@@ -92,7 +92,7 @@ std::size_t huge_page_bytes() {
     const std::size_t known = cached_huge_page_bytes.load(std::memory_order_relaxed);
     if (known != not_read) return known;
     const std::size_t bytes = read_huge_page_bytes();
-    cached_huge_page_bytes.store(bytes, std::memory_order_relaxed);  // relaxed: as above
+    cached_huge_page_bytes.store(bytes, std::memory_order_relaxed);  // relaxed: all read the same
     return bytes;
 }
 

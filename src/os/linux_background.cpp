@@ -235,7 +235,7 @@ void background_sleep(std::uint64_t ns) {
     if (state->is_woken.exchange(0, std::memory_order_acquire) != 0) return;
     const raw::TimeSpec timeout = raw::time_spec(ns);
     (void)raw::call(Call::futex, &state->is_woken, FUTEX_WAIT_PRIVATE, 0, &timeout);
-    state->is_woken.exchange(0, std::memory_order_acquire);  // acquire: as above
+    state->is_woken.exchange(0, std::memory_order_acquire);  // acquire: pairs with wake_background()
 }
 
 void wake_background() {

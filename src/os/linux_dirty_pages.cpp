@@ -124,7 +124,7 @@ int load(const std::atomic<int>& file) {
 }
 
 void store(std::atomic<int>& file, int number) {
-    file.store(number, std::memory_order_relaxed);  // relaxed: as above
+    file.store(number, std::memory_order_relaxed);  // relaxed: who reads the old number gets an error
 }
 
 // Takes `opened` over: two high numbers, and the low one closed. False when there is no descriptor left.
@@ -249,11 +249,11 @@ bool DirtyTracker::start_locked() {
         }
         alive_.store(alive, std::memory_order_relaxed);  // relaxed: under lock_; one starter at a time
     }
-    alive->store(1, std::memory_order_relaxed);  // relaxed: as above
+    alive->store(1, std::memory_order_relaxed);  // relaxed: under lock_; one starter at a time
     const bool is_good = open_files_locked() && try_out();
     if (is_good) reason_ = "";
     else close_files_locked();
-    is_started_.store(is_good, std::memory_order_relaxed);  // relaxed: as above
+    is_started_.store(is_good, std::memory_order_relaxed);  // relaxed: under lock_; others take it for a hint
     return is_good;
 }
 

@@ -167,7 +167,7 @@ void ObjectMap::clear_run(std::uintptr_t first, std::size_t slots, std::size_t s
             both.marked.fetch_and(~bits, std::memory_order_relaxed);  // relaxed: as above
         // relaxed: as above
         both.allocated.store(both.allocated.load(std::memory_order_relaxed) & ~bits,
-                             std::memory_order_relaxed);  // relaxed: as above
+                             std::memory_order_relaxed);  // relaxed: nobody was handed them
     });
 }
 

@@ -129,7 +129,7 @@ public:
     bool try_mark(std::uintptr_t slot) const {
         BitPair& both = pair(slot);
         const std::uint64_t mine = bit(slot);
-        if ((both.marked.load(std::memory_order_relaxed) & mine) != 0) return false;  // relaxed: as above
+        if ((both.marked.load(std::memory_order_relaxed) & mine) != 0) return false;  // relaxed: see below
         // relaxed: who scans the object is decided here; what it holds is ordered by stops and queues
         return (both.marked.fetch_or(mine, std::memory_order_relaxed) & mine) == 0;
     }

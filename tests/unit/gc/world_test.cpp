@@ -34,7 +34,8 @@ TEST_F(WorldTest, AStoppedThreadDoesNothingAndGoesOnAfterwards) {
     });
     while (thread.rounds.load() == during) os::yield_cpu();
     EXPECT_EQ(world.last_stop().threads, 1u);
-    EXPECT_EQ(world.last_stop().signals, 1u);
+    // One that waits for a CPU is sent another now and then: it cannot be told from one that lost the signal.
+    EXPECT_GE(world.last_stop().signals, 1u);
 }
 
 TEST_F(WorldTest, AThreadInsideOurOwnCodeIsStoppedWhenItLeaves) {
@@ -185,6 +186,31 @@ TEST_F(WorldTest, AThreadThatBlocksTheSignalMakesTheStopFailWithAReason) {
         deaf.listen();
         while ((*deaf).rounds.load() == 0) os::yield_cpu();
         stopped([&] { EXPECT_EQ((*deaf).record().thread_state(), ThreadState::stopped); });
+    }
+    ASSERT_TRUE(world.initialize());
+}
+
+// Found in review: the time that another's stop took counted, so that the first look was the last.
+TEST_F(WorldTest, PatienceBeginsWhenItIsOurTurn) {
+    constexpr auto silent = 1s;
+    ASSERT_TRUE(world.initialize(0, {.blocked_ns = 1'000'000'000, .silent_ns = 1'000'000'000}));
+    {
+        AttachedThread late([](AttachedThread& me) {
+            me.announce();
+            while (!me.is_told_to_end()) {
+                Inside inside(me.record());
+                std::this_thread::sleep_for(20ms);  // ten times the first look
+            }
+        });
+        AttachedThread other([&](AttachedThread& me) {
+            ASSERT_TRUE(world.stop_all(&me.record())) << world.failure();
+            me.announce();
+            std::this_thread::sleep_for(silent + 100ms);
+            world.resume_all();
+        });
+        late.wait_until_ready();
+        other.wait_until_ready();
+        stopped([&] { EXPECT_EQ(late.record().thread_state(), ThreadState::stopped); });
     }
     ASSERT_TRUE(world.initialize());
 }
