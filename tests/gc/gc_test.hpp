@@ -113,8 +113,8 @@ struct Outcome {
     [[nodiscard]] bool says(std::string_view part) const { return text.find(part) != std::string::npos; }
 };
 
-// Reads what a child says to its end. After a minute of silence it is ended by SIGALRM; time counts in slices,
-// so that it does not run on while all of us are halted, as alarm() would.
+// Reads what a child says to its end. After a minute of silence it is ended by SIGALRM; time counts in
+// slices, so that it does not run on while all of us are halted, as alarm() would.
 inline std::string hear_out(int from, pid_t child) {
     constexpr int slice_ms = 100, most_slices = (is_sanitized ? 300 : 60) * 1000 / slice_ms;
     std::string text;
