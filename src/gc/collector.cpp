@@ -229,6 +229,8 @@ void Collector::free(Mutator& mutator, void* object) {
     space_.objects->clear_run(span.base, 1, pages::granule_bytes);
     span.alloc_count = 0;
     shared.live_bytes.subtract(span.bytes());
+    shared.freed_bytes.add(span.bytes());
+    shared.freed_objects.add(1);
     heap_->spans().free(&span);
 }
 
@@ -324,8 +326,8 @@ CollectorStats Collector::stats() {
     all.barrier_flushes = barrier_flushes_.value();
     all.allocated_bytes = shared.allocated_bytes.value();
     for (const base::Counter& objects : shared.objects) all.allocated_objects += objects.value();
-    all.freed_bytes = sweeper_.freed_bytes();
-    all.freed_objects = sweeper_.freed_objects();
+    all.freed_bytes = sweeper_.freed_bytes() + shared.freed_bytes.value();
+    all.freed_objects = sweeper_.freed_objects() + shared.freed_objects.value();
     all.threads = threads_.value();
     Guard guard(lock_);
     all.forced_cycles = forced_cycles_;

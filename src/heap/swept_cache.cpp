@@ -25,6 +25,9 @@ struct Link {
 // A run that must be zeroed is taken in pieces that stay in the first-level cache until they are used.
 constexpr std::size_t zeroed_run_bytes = 4096;
 
+// Slots that are used again and again are counted when they come to so much.
+constexpr std::size_t counted_bytes = std::size_t{64} << 10;
+
 std::size_t unused_bytes(const Span& span) {
     return std::size_t{span.slots - std::size_t{span.alloc_count}} * span.slot_bytes;
 }
@@ -93,7 +96,7 @@ std::uintptr_t SweptCache::take_returned(unsigned shape) {
     if (!link->is_intact(slot)) return slots.first = 0;
     slots.first = ~link->next;
     *link = {};
-    ++slots.reused;
+    if (++slots.reused * runs_[shape].slot_bytes >= counted_bytes) [[unlikely]] count_reused(shape);
     return slot;
 }
 
@@ -169,6 +172,9 @@ void SweptCache::count_reused(unsigned shape) {
     SweptShared& shared = centrals_->shared();
     shared.objects[of.size_class].add(reused);
     shared.allocated_bytes.add(reused * of.slot_bytes);
+    // Each was freed as often: the sweep will find a slot in use or not, and nothing of its lives before.
+    shared.freed_bytes.add(reused * of.slot_bytes);
+    shared.freed_objects.add(reused);
     reused = 0;
 }
 

@@ -312,6 +312,13 @@ Graph* make_graph() {
     return graph;
 }
 
+void drop_graph(Graph* graph) {
+    for (void** handle : graph->handles) cairn_root_destroy(handle);
+    cairn_roots_remove_range(graph->range, graph->range + Graph::root_count);
+    std::free(graph->range);
+    delete graph;
+}
+
 // A few may be held by stale words on stacks, and what they reach with them: objects are few in a graph.
 void check_dead() {
     gc_test::wipe_stack();
@@ -341,5 +348,6 @@ int main(int count, char** words) {
     check_dead();
     std::printf("%ld checks, %lu cycles\n", checks.load(), gc_test::stats().cycles);
     REQUIRE(gc_test::stats().cycles > 0 || gc_test::stats().mode == CAIRN_GC_OFF);
+    for (Graph* graph : idle) drop_graph(graph);
     return 0;
 }

@@ -141,6 +141,8 @@ TEST_F(SweptCacheTest, HandsOutWhatWasGivenBackLastFirstAndZero) {
     EXPECT_EQ(cache.take_returned(given_shape), 0u);
     cache.flush_counts();
     EXPECT_EQ(heap.shared().objects[size_class_of(given_bytes)].value(), 200u) << "both times count";
+    EXPECT_EQ(heap.shared().freed_objects.value(), 100u) << "and that they were freed between";
+    EXPECT_EQ(heap.shared().freed_bytes.value(), 100u * given_bytes);
 }
 
 TEST_F(SweptCacheTest, PointerFreeSlotsComeBackAsTheyWereButForTheLink) {
