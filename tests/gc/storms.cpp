@@ -194,7 +194,7 @@ void in_child(const Node* list) {
 }
 
 // Children are forked by several threads at any moment of a cycle, while others start and end.
-void forks(long rounds) {
+[[maybe_unused]] void forks(long rounds) {
     amid_cycles([=] {
         std::vector<std::thread> threads;
         for (int i = 0; i < 2; ++i) {
