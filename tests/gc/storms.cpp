@@ -1,5 +1,5 @@
-// Storms: threads that come and go, forks, signals, fibers and blocked threads, each while cycles run one
-// after the other; everybody checks what they hold all the time.
+// Storms: threads that come and go, forks, signals, fibers, blocked threads and freed objects, each while
+// cycles run one after the other; everybody checks what they hold all the time.
 // SPDX-License-Identifier: MIT
 #include <dlfcn.h>
 #include <pthread.h>
@@ -7,6 +7,8 @@
 #include <ucontext.h>
 
 #include <atomic>
+#include <chrono>
+#include <iterator>
 #include <thread>
 
 #include "cairn/cairn.hpp"
@@ -316,6 +318,69 @@ void fibers(long rounds) {
     });
 }
 
+// ---- what the program frees itself
+
+// Every word of it tells whose it is.
+struct Marked {
+    std::uint64_t words, number;
+
+    static Marked* make(std::size_t words, std::uint64_t number) {
+        auto* made = static_cast<Marked*>(cairn_alloc_conservative(words * 8));
+        REQUIRE(made != nullptr);
+        const auto* all = reinterpret_cast<const std::uint64_t*>(made);
+        for (std::size_t i = 0; i < words; ++i) REQUIRE_AT(all[i] == 0, i);
+        for (std::size_t i = 2; i < words; ++i) reinterpret_cast<std::uint64_t*>(made)[i] = ~number;
+        *made = {words, number};
+        return made;
+    }
+    void check() const {
+        const auto* all = reinterpret_cast<const std::uint64_t*>(this);
+        for (std::size_t i = 2; i < words; ++i) REQUIRE_AT(all[i] == ~number, i);
+    }
+};
+std::atomic<Marked*> in_passing[64];
+
+// Slots that are used again at once are zero and nobody else's, whoever made what was there and whichever
+// thread freed it.
+void swap_and_free(long rounds, std::uint64_t first) {
+    constexpr std::size_t sizes[] = {2, 6, 8, 25, 400, 8000};  // words
+    Random random(gc_test::seed() + first);
+    Marked* volatile held[100] = {};
+    for (long round = 0; round < rounds; ++round) {
+        Marked* volatile& place = held[random.below(std::size(held))];
+        if (place == nullptr) {
+            const std::size_t words = sizes[random.below(random.one_in(50) ? 6 : 4)];
+            place = Marked::make(words, first + static_cast<std::uint64_t>(round));
+            continue;
+        }
+        place->check();
+        if (random.one_in(3)) {
+            place = in_passing[random.below(std::size(in_passing))].exchange(place);
+        } else {
+            Marked* const dead = place;
+            place = nullptr;
+            cairn_free(dead);
+        }
+    }
+}
+void freed(long rounds) {
+    REQUIRE(cairn_roots_add_range(std::begin(in_passing), std::end(in_passing)) == 0);
+    is_over = false;
+    std::thread cycles([] {  // with time between them: while one marks, nothing is freed
+        while (!is_over) {
+            cairn_collect();
+            std::this_thread::sleep_for(std::chrono::milliseconds(3));
+        }
+    });
+    std::vector<std::thread> threads;
+    for (std::uint64_t i = 1; i <= 4; ++i) threads.emplace_back(swap_and_free, rounds, i << 40);
+    for (std::thread& thread : threads) thread.join();
+    is_over = true;
+    cycles.join();
+    for (std::atomic<Marked*>& one : in_passing)
+        if (const Marked* left = one.exchange(nullptr)) left->check();
+}
+
 // ---- by name
 
 struct Storm {
@@ -334,6 +399,7 @@ const Storm storms[] = {
 #endif
     {"signals", signals, 4000},
     {"fibers", fibers, 3000},
+    {"freed", freed, 3'000'000},
 };
 
 }  // namespace
