@@ -194,6 +194,7 @@ TEST_F(WorldTest, AThreadThatBlocksTheSignalMakesTheStopFailWithAReason) {
 TEST_F(WorldTest, PatienceBeginsWhenItIsOurTurn) {
     constexpr auto silent = 1s;
     ASSERT_TRUE(world.initialize(0, {.blocked_ns = 1'000'000'000, .silent_ns = 1'000'000'000}));
+    world.detach(*self);  // else we would be stopped, and not wait for our turn
     {
         AttachedThread late([](AttachedThread& me) {
             me.announce();
@@ -210,7 +211,9 @@ TEST_F(WorldTest, PatienceBeginsWhenItIsOurTurn) {
         });
         late.wait_until_ready();
         other.wait_until_ready();
-        stopped([&] { EXPECT_EQ(late.record().thread_state(), ThreadState::stopped); });
+        ASSERT_TRUE(world.stop_all(nullptr)) << world.failure();
+        EXPECT_EQ(late.record().thread_state(), ThreadState::stopped);
+        world.resume_all();
     }
     ASSERT_TRUE(world.initialize());
 }
