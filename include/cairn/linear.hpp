@@ -119,7 +119,7 @@ private:
         const std::size_t slack = align > chunk_align ? align : 0;
         const std::size_t needed = sizeof(Chunk) + slack + taken;
         // A size that no memory can have is left to upstream to refuse in its own way.
-        constexpr std::size_t impossible = ~std::size_t{0} - chunk_align;
+        constexpr std::size_t impossible = PTRDIFF_MAX - chunk_align;  // larger ones compilers warn of
         if (needed < taken || needed < slack) (void)upstream_->allocate(impossible, chunk_align);
         Chunk* chunk = spare_;
         if (chunk != nullptr && chunk->bytes >= needed) spare_ = nullptr;
