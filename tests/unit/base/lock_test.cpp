@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -94,13 +95,15 @@ TEST(Lock, IsFreeInAChildAfterReset) {
 
 #if defined(CAIRN_DEBUG) && CAIRN_DEBUG
 TEST(LockDeathTest, AFallingRankStopsADebugBuild) {
-    static constinit cairn::base::RankedLock<cairn::base::Rank::heap> heap;
-    static constinit cairn::base::RankedLock<cairn::base::Rank::central> central;
+    using cairn::base::Rank;
+    static constinit cairn::base::RankedLock<Rank::heap> heap;
+    static constinit cairn::base::RankedLock<Rank::central> central;
+    const auto number = [](Rank rank) { return std::to_string(static_cast<unsigned>(rank)); };
     EXPECT_DEATH(
         {
             heap.lock();
             central.lock();
         },
-        "lock of rank 1 taken while one of rank 4 is held");
+        "lock of rank " + number(Rank::central) + " taken while one of rank " + number(Rank::heap) + " is held");
 }
 #endif

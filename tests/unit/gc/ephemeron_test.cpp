@@ -220,7 +220,7 @@ protected:
         unsigned random = number + 1;
         EphemeronMap* own = nullptr;
         while (!is_over.load()) {
-            const Inside inside(collector);
+            const InCollector inside(collector);
             random = random * 1664525 + 1013904223;
             void* key = keys[random >> 24 & 63].load();
             if (own == nullptr) own = ephemerons.create();
@@ -229,7 +229,7 @@ protected:
             ephemerons.destroy(own);
             own = nullptr;
         }
-        const Inside inside(collector);
+        const InCollector inside(collector);
         if (own != nullptr) ephemerons.destroy(own);
     }
     // A value holds its own address: whoever reads it must find that.

@@ -66,7 +66,7 @@ protected:
     }
     void wait_idle() {
         while (true) {
-            const Inside inside(collector);
+            const InCollector inside(collector);
             if (runner.is_idle()) return;
             std::this_thread::yield();
         }

@@ -227,13 +227,13 @@ inline constinit const MarkPhase SmallCollector::phase{[] { return current->is_m
 inline constinit const RunnerEnvironment SmallCollector::plain_environment{};
 
 // A test thread is inside the runtime while this lives: the collector's stops wait for it.
-class Inside {
+class InCollector {
 public:
-    explicit Inside(SmallCollector& collector) : collector_(collector) {
+    explicit InCollector(SmallCollector& collector) : collector_(collector) {
         while (collector.stops_wanted.load() != 0) std::this_thread::yield();
         collector_.world.lock_shared();
     }
-    ~Inside() { collector_.world.unlock_shared(); }
+    ~InCollector() { collector_.world.unlock_shared(); }
 
 private:
     SmallCollector& collector_;
@@ -241,7 +241,7 @@ private:
 
 inline void SmallCollector::sweep_beside_threads() {
     for (std::size_t pages = 1; pages != 0;) {
-        const Inside inside(*this);
+        const InCollector inside(*this);
         pages = sweeper.sweep_one();
     }
     while (!sweeper.is_done()) std::this_thread::yield();

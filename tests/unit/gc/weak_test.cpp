@@ -164,7 +164,7 @@ protected:
         std::vector<WeakCell*> handles;
         unsigned random = number + 1;
         while (!is_over.load() || !handles.empty()) {
-            const Inside inside(collector);
+            const InCollector inside(collector);
             random = random * 1664525 + 1013904223;
             const unsigned slot = random >> 24 & (slots - 1);
             const bool may_grow = !is_over.load() && handles.size() < 200;
@@ -189,7 +189,7 @@ protected:
         collector.mark_roots();
         {
             // As the barrier would: what the threads stored is greyed.
-            const Inside inside(collector);
+            const InCollector inside(collector);
             for (auto& each : shared) SmallCollector::greyer()(each.load());
         }
         {

@@ -319,7 +319,7 @@ TEST_F(WorldStormTest, LatencyOfAStop) {
             Latencies latencies;
             const std::uint64_t end_ns = os::monotonic_ns() + 300'000'000;
             for (unsigned i = 0; i < 300 && (i < 3 || os::monotonic_ns() < end_ns); ++i) {
-                ASSERT_TRUE(world.stop_all(self));
+                ASSERT_TRUE(world.stop_all(self)) << world.failure();
                 latencies.stop_ns.push_back(world.last_stop().ns);
                 EXPECT_EQ(world.last_stop().threads, count);
                 const std::uint64_t before_ns = os::monotonic_ns();
