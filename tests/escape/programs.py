@@ -307,24 +307,28 @@ class Program:
             f"{{ auto x = std::make_unique<N*>({one}); scribble(); total += look(*x); cairn::keep_alive({one}); }}"]))
 
     def thrown(self):
+        """Exceptions are malloc's memory, which nobody scans: somebody else has to keep what is thrown."""
         one, other = self.any(), self.any()
         what = one if self.chance(0.3) else "n"
-        self.say(self.random.choice([
+        step = self.random.choice([
             f"try {{ if (n & 1) throw {what}; {other}->v += 2; }}"
             f" catch (N* p) {{ total += p->v; }} catch (Number k) {{ total += k; }}",
             f"try {{ N* y = {self.make()}; throw_it({one}, n); total += look(y); }}"
             f" catch (N* p) {{ {other} = p; }} catch (Number k) {{ total += k; }}",
             f"try {{ total += throw_on({one}, n); }} catch (N* p) {{ scribble(); total += look(p); }}",
-            f"try {{ total += look(make<Thrower>({one}, n)->p); }} catch (N* p) {{ {other} = p; }}"]))
+            f"try {{ total += look(make<Thrower>({one}, n)->p); }} catch (N* p) {{ {other} = p; }}"])
+        self.say(f"{{ N* kept = {one}; {step} cairn::keep_alive(kept); }}")
 
     def rare(self):
+        """What a thread is given is malloc's too."""
         one = self.any()
-        self.say(self.random.choice([
+        step = self.random.choice([
             f"total += jump({one}, n);", f"total += walked({one}, n & 3);",
-            f"{{ Number got = 0; std::thread t([&got, {one}] {{ N* y = make<N>({one}, nullptr, 3UL); scribble_away();"
-            f" got = look(y); }}); t.join(); total += got; }}",
-            f"{{ std::atomic<N*> y; std::thread t([&y, {one}, n] {{ y = make<N>({one}, nullptr, n); }}); t.join();"
-            f" {one} = y; }}"]))
+            f"Number got = 0; std::thread t([&got, {one}] {{ N* y = make<N>({one}, nullptr, 3UL); scribble_away();"
+            f" got = look(y); }}); t.join(); total += got;",
+            f"std::atomic<N*> y; std::thread t([&y, {one}, n] {{ y = make<N>({one}, nullptr, n); }}); t.join();"
+            f" {one} = y;"])
+        self.say(f"{{ N* kept = {one}; {step} cairn::keep_alive(kept); }}")
 
     # ---- control
 

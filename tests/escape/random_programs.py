@@ -98,9 +98,9 @@ def read_options():
     parser = argparse.ArgumentParser()
     for name in ("major", "plugin", "library", "include"):
         parser.add_argument(name)
-    parser.add_argument("--programs", type=int, default=16)
-    parser.add_argument("--sanitized", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--programs", type=int, default=40)
+    parser.add_argument("--sanitized", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--seed", type=int, default=int(time.time()) // 86400 * 1_000_000)
     return parser.parse_args()
 
