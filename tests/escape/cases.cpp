@@ -190,6 +190,26 @@ long c10e_aligned() {
     auto* p = make<Aligned>();  // stack
     return static_cast<long>(reinterpret_cast<std::uintptr_t>(p) % 64 == 0) + elsewhere_bytes(p);
 }
+// One after the other in the same place: where the last use is known, the lifetime ends (table.py looks at it).
+long c10f_scratch() {
+    auto* a = make<Bytes<1000>>();  // stack
+    long sum = fill(a->at, 1000);
+    auto* b = make<Bytes<1000>>();  // stack
+    sum += fill(b->at, 1000);
+    auto* c = make<Bytes<1000>>();  // stack
+    return sum + fill(c->at, 1000);
+}
+long c10g_frame() {
+    auto* a = make<Bytes<15000>>();  // stack
+    auto* b = make<Bytes<15000>>();  // stack
+    auto* c = make<Bytes<15000>>();  // stack
+    auto* d = make<Bytes<15000>>();  // stack
+    auto* e = make<Bytes<15000>>();  // heap: it is too large for its function's frame: 75000 bytes, limit 65536
+    long sum = 0;
+    for (int i = 0; i < five; ++i)
+        for (auto* each : {a, b, c, d, e}) sum += fill(each->at, 15000);
+    return sum;
+}
 
 // ---- loops
 
@@ -534,6 +554,8 @@ const Case cases[] = {
     CASE(c10c_2k, 1, 1),
     CASE(c10d_2k_leaf, 0, 1),
     CASE(c10e_aligned, 0, 1),
+    CASE(c10f_scratch, 0, 3),
+    CASE(c10g_frame, 1, 5),
     CASE(c11a_loop, 0, 10),
     CASE(c11b_carried, 10, 11),
     CASE(c11c_after_loop, 0, 7),

@@ -12,6 +12,7 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Transforms/InstCombine/InstCombine.h"
+#include "llvm/Transforms/Scalar/DCE.h"
 #include "llvm/Transforms/Scalar/DeadStoreElimination.h"
 #include "llvm/Transforms/Scalar/EarlyCSE.h"
 #include "llvm/Transforms/Scalar/SROA.h"
@@ -110,8 +111,8 @@ void clean_up(Function& function, FunctionAnalysisManager& analyses) {
     passes.addPass(InstCombinePass());
     passes.addPass(SimplifyCFGPass());
     passes.addPass(DSEPass());
+    passes.addPass(DCEPass());
     analyses.invalidate(function, passes.run(function, analyses));
-    drop_flag_loads(function);
 }
 
 void report_parameters(Function& function, OptimizationRemarkEmitter& emitter, const Limits& limits) {
@@ -160,6 +161,11 @@ PreservedAnalyses EscapePass::run(Function& function, FunctionAnalysisManager& a
         drop_barriers(function);
         clean_up(function, analyses);
     }
+    if (is_changed) {
+        Summaries summaries(limits_.trusts_inline);
+        if (!limits_.is_forced) end_lifetimes(function, summaries);
+    }
+    is_changed |= drop_flag_loads(function);
     if (tells_ == Tells::everything) {
         OptimizationRemarkEmitter emitter(&function);
         report_parameters(function, emitter, limits_);
