@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The escape pass in figures: loops over temporaries with and without it, beside Go's and beside local variables
-written by hand; and what it costs to compile.
+"""The escape pass in figures: loops over temporaries with and without it, beside Go's and beside local
+variables written by hand; and what it costs to compile.
 
 Usage: escape.py --build BUILD [--major N] [--only loops|compile] [--instructions] [--repeats N] [--smoke]
-Prints tables in Markdown, as docs/benchmarks.md has them. Compile times are processor time, with and without in
-turn, the median of each: about 3 minutes. --instructions counts them instead, by valgrind: the same figure each
-time, on whatever machine, in a quarter of an hour.
+Prints tables in Markdown, as docs/benchmarks.md has them. Compile times are processor time, with and without
+in turn, the median of each: about 3 minutes. --instructions counts them instead, by valgrind: the same figure
+each time, however busy the machine, in a quarter of an hour.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -77,17 +77,19 @@ def processor_time(command):
 
 
 def instructions(command):
-    done = subprocess.run(["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
-                           *map(str, command)], check=True, text=True, capture_output=True)
+    counted = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    done = subprocess.run([*counted, *map(str, command)], check=True, text=True, capture_output=True)
     return int(re.search(r"I +refs: +([\d,]+)", done.stderr)[1].replace(",", ""))
 
 
 def compile_costs(file, options):
     """(without the pass, with it): seconds or instructions."""
-    plain = [f"clang++-{options.major}", "-std=c++20", "-O2", "-w", "-I", INCLUDE, "-c", file, "-o", "/dev/null"]
+    plain = [f"clang++-{options.major}", "-std=c++20", "-O2", "-w", "-I", INCLUDE, "-c", file, "-o",
+             "/dev/null"]
     if options.instructions:
         return instructions(plain), instructions([*plain, options.plugin])
-    pairs = [(processor_time(plain), processor_time([*plain, options.plugin])) for _ in range(options.repeats)]
+    pairs = [(processor_time(plain), processor_time([*plain, options.plugin]))
+             for _ in range(options.repeats)]
     return tuple(map(statistics.median, zip(*pairs)))
 
 
@@ -108,7 +110,8 @@ def print_compile_costs(folder, options):
 
 
 def print_cost(name, without, with_pass):
-    print(f"| {name} | {without:,.0f} | {with_pass:,.0f} | {(with_pass / without - 1) * 100:+.1f} % |", flush=True)
+    more = (with_pass / without - 1) * 100
+    print(f"| {name} | {without:,.0f} | {with_pass:,.0f} | {more:+.1f} % |", flush=True)
 
 
 def main():

@@ -1,5 +1,5 @@
-# The target escape-examples: what the escape pass says of each line of the examples, by `cairn escape` and the
-# first clang that it was built for.
+# The target escape-examples: what the escape pass says of each line of the examples, by `cairn escape` and
+# the first clang that it was built for.
 # SPDX-License-Identifier: MIT
 file(GLOB escape_examples CONFIGURE_DEPENDS examples/*.cpp)
 find_path(CAIRN_BOOST_CONTEXT boost/context/fiber.hpp)
@@ -15,10 +15,11 @@ foreach(major IN LISTS escape_majors)
   endif()
   set(commands)
   foreach(example IN LISTS escape_examples)
-    list(APPEND commands COMMAND cairn escape -- ${CAIRN_CLANG_${major}} -std=c++20 -O2 -I include -c ${example}
-      -o /dev/null)
+    list(APPEND commands COMMAND cairn escape -- ${CAIRN_CLANG_${major}} -std=c++20 -O2 -I include
+      -c ${example} -o /dev/null)
   endforeach()
-  add_custom_target(escape-examples ${commands} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM USES_TERMINAL)
+  add_custom_target(escape-examples ${commands} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM
+    USES_TERMINAL)
   foreach(plugin cairn-escape-${major} cairn-frontend-${major})
     if(TARGET ${plugin})
       add_dependencies(escape-examples ${plugin})

@@ -1,8 +1,8 @@
 // Loops over temporary objects: what the escape pass takes away, in ns a step.
 //
-// The same source is compiled with and without the pass (bench/escape.py) and has a twin in go/main.go. With
-// BY_HAND the objects are local variables, as somebody would write who knows: what the pass can reach at best.
-// Every loop prints its sum too, which must be the same everywhere.
+// The same source is compiled with and without the pass (bench/escape.py) and has a twin in go/main.go.
+// With BY_HAND the objects are local variables, as somebody writes who knows. Every loop prints its sum too,
+// which must be the same everywhere.
 // SPDX-License-Identifier: MIT
 #include <cairn/cairn.hpp>
 #include <cstdio>

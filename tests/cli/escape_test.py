@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """`cairn escape` from outside: what it says of a file, as text and as JSON, and of each mistake.
 
-Usage: escape_test.py CAIRN MAJORS CHECKED SOURCE_DIR. MAJORS, with commas between them, are those the pass was
-built for, CHECKED those of the front end's checks; none is "-".
+Usage: escape_test.py CAIRN MAJORS CHECKED SOURCE_DIR. MAJORS, with commas between them, are those the pass
+was built for, CHECKED those of the front end's checks; none is "-".
 """
 # SPDX-License-Identifier: MIT
 import json
@@ -26,10 +26,11 @@ void unknown() { Vec* q = cairn::make<Vec>(1., 2.); away(q); }
 void reference() { auto& r = *cairn::make<Vec>(1., 2.); away(&r); }
 void parameter(Vec* leaking, Vec* staying) { kept = leaking; staying->x = 1; }
 """
-# The front end has something to say of lines 3 and 4.
+# The front end has something to say of lines 3 and 5.
 CHECKS = """
 #include "cairn/cairn.hpp"
-struct Node { cairn::Ptr<Node> next; Node* raw; static constexpr auto cairn_pointers = cairn::pointers(&Node::next); };
+struct Node { cairn::Ptr<Node> next; Node* raw;
+    static constexpr auto cairn_pointers = cairn::pointers(&Node::next); };
 long local() { auto* n = new long(3); const long value = *n; delete n; return value; }
 long made() { auto* node = cairn::make<Node>(); return node->next == node->raw; }
 """
@@ -95,8 +96,8 @@ def the_front_ends_checks_are_lines_too():
     assert len(said) == 3 and done.stderr == "", (said, done.stderr)
     assert said[0].startswith("3:44: warning: raw pointer field 'raw' to collected type 'Node'"), said
     assert said[0].endswith("[cairn-raw-field]"), said
-    assert said[1].startswith("4:26: warning: new long 'n' does not escape: it could be a local variable"), said
-    assert said[2] == "5:28: Node 'node' does not escape (16 bytes)", said
+    assert said[1].startswith("5:26: warning: new long 'n' does not escape: it could be a local"), said
+    assert said[2] == "6:28: Node 'node' does not escape (16 bytes)", said
     lines = json.loads(escape(text=CHECKS, options=["--json"], majors=CHECKED).stdout)
     assert [line["verdict"] for line in lines] == ["check", "advice", "stack"], lines
     assert [line["subject"] for line in lines] == ["raw-field", "could-be-local", "Node"], lines

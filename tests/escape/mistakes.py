@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What cannot work says so in one line: a plugin in a clang of another major, a compiler that is not clang, -O0.
+"""What cannot work says so in one line: a plugin in a clang of another major, another compiler, -O0.
 
-Usage: mistakes.py LIBRARY_DIR INCLUDE CXX. Tries every plugin of LIBRARY_DIR in every clang for which there is
-one. Some clangs refuse the wrong one by themselves, which is an error in one line too.
+Usage: mistakes.py LIBRARY_DIR INCLUDE CXX. Tries every plugin of LIBRARY_DIR in every clang for which there
+is one. Some clangs refuse the wrong one by themselves, which is an error in one line too.
 """
 # SPDX-License-Identifier: MIT
 import re
@@ -55,9 +55,11 @@ def main():
             for what, flag in (("escape", "-fpass-plugin"), ("frontend", "-fplugin")):
                 for own, plugin in plugins[what].items():
                     code, said = compiled(folder, f"clang++-{major}", "-O1", f"{flag}={plugin}")
-                    right = (code, said) == (0, "") if own == major else is_one_line(code, said, plugin, major)
+                    silent = (code, said) == (0, "")
+                    right = silent if own == major else is_one_line(code, said, plugin, major)
                     expect(right, f"{plugin.name} in clang {major}: exit {code}: {said}")
-            code, said = compiled(folder, f"clang++-{major}", "-O0", f"-fpass-plugin={plugins['escape'][major]}")
+            pass_plugin = plugins["escape"][major]
+            code, said = compiled(folder, f"clang++-{major}", "-O0", f"-fpass-plugin={pass_plugin}")
             expect(code == 0 and said.count("\n") == 1 and "at -O0" in said, f"clang {major}, -O0: {said}")
         if "g++" in CXX:
             code, said = compiled(folder, CXX, "-O1", f"-fpass-plugin={plugins['escape'][majors[0]]}")

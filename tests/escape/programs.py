@@ -1,9 +1,10 @@
 """The generator of random_programs.py: pointer programs in C++, many of them in one file.
 
-What a program may do: objects of five types, linked, copied, cast, swapped, kept in globals, statics, arrays,
-closures, containers, exceptions, coroutine frames; addresses of their parts; loops, with what they made carried
-over and not; calls of itself and through tables; setjmp; threads. Between its steps a function scribbles over the
-stack below. Every variable always points to an object, so that any step may follow any other.
+What a program may do: objects of many types, linked, copied, cast, swapped, kept in globals, statics, arrays,
+closures, containers, exceptions, coroutine frames; addresses of their parts; loops, with what they made
+carried over and not; calls of itself and through tables; setjmp; threads. Between its steps a function
+scribbles over the stack below. Every variable always points to an object, so that any step may follow any
+other.
 """
 # SPDX-License-Identifier: MIT
 import random
@@ -40,7 +41,11 @@ struct H { N* p; Number n; N* q; };                              // a local vari
 struct T { cairn::AtomicPtr<N> p; Number n = 0; };
 struct F { N* p; Number n; ~F() { n = 0; } };                    // gets a finalizer
 struct S { N* p; virtual Number area() const = 0; explicit S(N* p) : p(p) {} };
-struct S1 final : S { Number n; S1(N* p, Number n) : S(p), n(n) {} Number area() const override { return n + p->v; } };
+struct S1 final : S {
+    Number n;
+    S1(N* p, Number n) : S(p), n(n) {}
+    Number area() const override { return n + p->v; }
+};
 struct S2 : S { using S::S; Number area() const override { return p->v * 3; } };
 struct S3 final : S2 { using S2::S2; Number area() const override { return S2::area() + 1; } };
 struct Thrower { N* p; Thrower(N* p, Number n) : p(p) { if (n % 3 == 1) throw p; } };
@@ -128,7 +133,8 @@ NOINLINE Walk walk(N* p, Number n) {
 NOINLINE Number walked(N* p, Number n) {
     Number sum = 0;
     const Walk w = walk(p, n);
-    for (w.handle.resume(); !w.handle.done(); w.handle.resume()) scribble(), sum = sum * 3 + look(w.handle.promise().at);
+    for (w.handle.resume(); !w.handle.done(); w.handle.resume())
+        scribble(), sum = sum * 3 + look(w.handle.promise().at);
     w.handle.destroy();
     return sum;
 }
@@ -194,7 +200,8 @@ class Program:
         self.say(self.random.choice([f"keep({self.any()}, n);",
                                      f"globals[{self.random.randint(0, 3)}] = {self.any()};",
                                      f"if (globals[n & 3]) {self.any()} = globals[n & 3];",
-                                     f"{{ static N* kept; if (kept) total += look(kept); kept = {self.any()}; }}"]))
+                                     f"{{ static N* kept; if (kept) total += look(kept);"
+                                     f" kept = {self.any()}; }}"]))
 
     def look(self):
         self.say(self.random.choice([
@@ -219,7 +226,8 @@ class Program:
             f" {{ N* y; std::memcpy(&y, {name}, sizeof y); total += look(y); }}",
             f"std::array<N*, 2> {name}{{{one}, {self.any()}}}, {name}c; std::memcpy(&{name}c, &{name}, 16);"
             f" scribble(); {self.any()} = {name}c[n & 1];",
-            f"{{ N* y = {self.make()}; N* z; std::memcpy(&z, &y, sizeof y); total += look(z); {one} = z; }}"]))
+            f"{{ N* y = {self.make()}; N* z; std::memcpy(&z, &y, sizeof y); total += look(z); {one} = z;"
+            f" }}"]))
 
     # ---- objects of other types
 
@@ -253,7 +261,8 @@ class Program:
         one, other = self.any(), self.any()
         first, second = self.random.choice([("S1", ", n"), ("S2", ""), ("S3", "")])
         third, fourth = self.random.choice([("S1", ", n + 1"), ("S2", ""), ("S3", "")])
-        self.say(f"{{ S* s = make<{first}>({one}{second}); if (n & 1) s = make<{third}>({other}{fourth}); scribble();")
+        self.say(f"{{ S* s = make<{first}>({one}{second}); if (n & 1) s = make<{third}>({other}{fourth});"
+                 f" scribble();")
         self.say(f"  total += {self.random.choice(['s->area()', 'area_of(s)'])}; {self.any()} = s->p; }}")
 
     def array(self):
@@ -261,10 +270,13 @@ class Program:
         self.say(self.random.choice([
             f"{{ Number* x = cairn::make_array<Number>({count}); x[n % {count}] += n; scribble();"
             f" total += add_all(x, {count}); }}",
-            f"{{ auto* x = cairn::make_array<cairn::Ptr<N>>(4); x[n & 3] = {one}; x[3] = {self.maybe()}; scribble();"
+            f"{{ auto* x = cairn::make_array<cairn::Ptr<N>>(4); x[n & 3] = {one}; x[3] = {self.maybe()};"
+            f" scribble();"
             f" total += look(x[n & 3]); for (int i = 0; i < 4; ++i) if (x[i]) {self.any()} = x[i]; }}",
-            f"{{ auto** x = cairn::make_array<N*>(2 + zero); x[1] = {one}; scribble(); total += look(x[1]); }}",
-            f"{{ N x[3]; x[1].a = {one}; x[2].b = {self.make()}; scribble(); total += look(&x[1]) + look(&x[2]); }}",
+            f"{{ auto** x = cairn::make_array<N*>(2 + zero); x[1] = {one}; scribble();"
+            f" total += look(x[1]); }}",
+            f"{{ N x[3]; x[1].a = {one}; x[2].b = {self.make()}; scribble(); total += look(&x[1])"
+            f" + look(&x[2]); }}",
             f"{{ auto* x = make<Bytes<{self.random.choice([8, 100, 900, 1500, 9000])}>>(); total += "
             f"fill(x->at, sizeof *x, n); }}"]))
 
@@ -281,18 +293,22 @@ class Program:
         one, other = self.any(), self.any()
         self.say(self.random.choice([
             f"{{ auto f = [{one}](Number k) {{ return look({one}) * k; }}; scribble(); total += f(n); }}",
-            f"{{ std::function<Number(Number)> f = [{one}](Number k) {{ return look({one}) * k; }}; total += f(n); }}",
-            f"{{ auto f = [&] {{ {one} = {self.make()}; return look({other}); }}; total += f(); total += f(); }}",
+            f"{{ std::function<Number(Number)> f = [{one}](Number k) {{ return look({one}) * k; }};"
+            f" total += f(n); }}",
+            f"{{ auto f = [&] {{ {one} = {self.make()}; return look({other}); }}; total += f();"
+            f" total += f(); }}",
             f"total += call([{one}] {{ return look({one}); }});",
             f"total += call_by([&, n] {{ if (n & 1) {one} = {other}; return look({one}); }});",
-            f"{{ std::function<Number()> f = [&] {{ return look({one}); }}; {one} = {self.make()}; scribble();"
+            f"{{ std::function<Number()> f = [&] {{ return look({one}); }}; {one} = {self.make()};"
+            f" scribble();"
             f" total += call_by(f); }}"]))
 
     def container(self):
         one, other, third = self.any(), self.any(), self.any()
         listed = self.random.choice(["vector", "list"])
         self.say(self.random.choice([
-            f"{{ std::vector<N*, cairn::allocator<N*>> v; v.reserve(4); v.push_back({one}); v.push_back({other});"
+            f"{{ std::vector<N*, cairn::allocator<N*>> v; v.reserve(4); v.push_back({one});"
+            f" v.push_back({other});"
             f" scribble(); total += look(v[n & 1]); {third} = v[1]; }}",
             f"{{ std::{listed}<H, cairn::allocator<H>> v; for (Number i = 0; i < 3 + zero; ++i)"
             f" v.push_back({{{self.make()}, i, {one}}}); scribble(); for (H& h : v) total += look_held(h);"
@@ -304,7 +320,8 @@ class Program:
             f"{{ std::variant<Number, N*, H> x = {one}; if (n & 2) x = H{{{other}, n, {one}}}; scribble();"
             f" if (auto* h = std::get_if<H>(&x)) {third} = h->q; else {third} = std::get<1>(x); }}",
             f"{{ auto x = std::make_tuple({one}, n, {self.make()}); scribble(); {third} = std::get<2>(x); }}",
-            f"{{ auto x = std::make_unique<N*>({one}); scribble(); total += look(*x); cairn::keep_alive({one}); }}"]))
+            f"{{ auto x = std::make_unique<N*>({one}); scribble(); total += look(*x);"
+            f" cairn::keep_alive({one}); }}"]))
 
     def thrown(self):
         """Exceptions are malloc's memory, which nobody scans: somebody else has to keep what is thrown."""
@@ -324,9 +341,11 @@ class Program:
         one = self.any()
         step = self.random.choice([
             f"total += jump({one}, n);", f"total += walked({one}, n & 3);",
-            f"Number got = 0; std::thread t([&got, {one}] {{ N* y = make<N>({one}, nullptr, 3UL); scribble_away();"
+            f"Number got = 0; std::thread t([&got, {one}] {{ N* y = make<N>({one}, nullptr, 3UL);"
+            f" scribble_away();"
             f" got = look(y); }}); t.join(); total += got;",
-            f"std::atomic<N*> y; std::thread t([&y, {one}, n] {{ y = make<N>({one}, nullptr, n); }}); t.join();"
+            f"std::atomic<N*> y; std::thread t([&y, {one}, n] {{ y = make<N>({one}, nullptr, n); }});"
+            f" t.join();"
             f" {one} = y;"])
         self.say(f"{{ N* kept = {one}; {step} cairn::keep_alive(kept); }}")
 
@@ -371,7 +390,8 @@ class Program:
             for which in range(2):
                 self.say(f"case {which}: {{")
                 self.block()
-                self.say("} " + self.random.choice(["break;", "[[fallthrough]];"]) if which == 0 else "} break;")
+                through = self.random.choice(["break;", "[[fallthrough]];"]) if which == 0 else "break;"
+                self.say("} " + through)
                 self.names = list(before)
         else:
             self.say(f"if (n % {self.random.randint(2, 4)} == 0) {{")

@@ -123,8 +123,8 @@ def main():
         noticed = runner.notices(range(options.seed, options.seed + options.batch))
     if not noticed:
         print("moving everything changes nothing: the programs do not test the pass")
-    print(f"clang {options.major}, seed {options.seed}: {options.programs} programs, {options.sanitized} of them "
-          f"sanitized, {sites} objects moved, {failed} failed")
+    print(f"clang {options.major}, seed {options.seed}: {options.programs} programs, {options.sanitized} of "
+          f"them sanitized, {sites} objects moved, {failed} failed")
     sys.exit(1 if failed or not noticed or sites == 0 else 0)
 
 

@@ -32,9 +32,9 @@ def run(command, env=None, timeout=120):
 
 
 def build(folder, name, compiler, cases_flags=(), flags=("-O2",), env=None):
-    """A program of both files, and what the compiler said of the cases."""
+    """A program of all files, and what the compiler said of the cases."""
     objects, said = [], ""
-    for source in ("cases", "elsewhere"):
+    for source in ("cases", "case_list", "elsewhere"):
         target = folder / f"{name}_{source}.o"
         more = list(cases_flags) if source == "cases" else []
         done = run([compiler, "-std=c++20", *flags, *more, "-I", INCLUDE, "-c", HERE / f"{source}.cpp", "-o",
@@ -136,10 +136,11 @@ def check_limits(folder):
 
 
 def check_code(folder):
-    """What a slot needs and what it does not: no barrier, a lifetime, and no call that takes its frame's place."""
-    said = run([CLANG, "-std=c++20", "-O2", f"-fpass-plugin={PLUGIN}", "-I", INCLUDE, "-S", HERE / "cases.cpp", "-o",
-                folder / "cases.s"]).stderr
-    bodies = dict(re.findall(r"^_Z\d+(c\d\w+?)v:(.*?)\.cfi_endproc", (folder / "cases.s").read_text(), re.M | re.S))
+    """What a slot has: no barrier, a lifetime, and no call that takes its frame's place."""
+    code = folder / "cases.s"
+    said = run([CLANG, "-std=c++20", "-O2", PASS[0], "-I", INCLUDE, "-S", HERE / "cases.cpp", "-o",
+                code]).stderr
+    bodies = dict(re.findall(r"^_Z\d+(c\d\w+?)v:(.*?)\.cfi_endproc", code.read_text(), re.M | re.S))
     for name in ("c12b_two", "c12c_barrier", "c12d_ring", "c12e_self", "c23_atomic"):
         expect(name in bodies and "cairn_barrier" not in bodies[name], f"{name} has barriers {said}")
     expect("cairn_barrier" in bodies["c12f_ring_kept"], "objects on the heap have no barriers")

@@ -1,9 +1,10 @@
 // The rewriting: a call of the allocator becomes a slot of the frame.
 //
 // The slot is in the entry block, so that a loop uses one for all its rounds; where the call stood, the
-// slot's lifetime starts and its bytes become zero; it ends after the last use where all are in one block, else
-// where the function ends, so that slots share the frame's bytes. Calls that take the address lose their `tail` mark, which
-// would say that they touch no slot of their caller's. Stores to a slot need no barrier: stacks are scanned.
+// slot's lifetime starts and its bytes become zero; it ends after the last use where all are in one block,
+// else where the function ends, so that slots share the frame's bytes. Calls that take the address lose their
+// `tail` mark, which would say that they touch no slot of their caller's. Stores to a slot need no barrier:
+// stacks are scanned.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -22,7 +22,8 @@ inline bool is_own_clang(const char* plugin, int wanted) {
     const std::size_t at = text.find("version ");
     const int major = at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 8);
     if (major == 0 || major == wanted) return true;
-    std::fprintf(stderr, "%s: this plugin is for clang %d and does nothing in clang %d\n", plugin, wanted, major);
+    std::fprintf(stderr, "%s: this plugin is for clang %d and does nothing in clang %d\n", plugin, wanted,
+                 major);
     return false;
 }
 
