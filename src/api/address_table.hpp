@@ -4,12 +4,13 @@
 // graves and a walk may erase what it stands on. The array comes straight from the OS and goes back when it
 // is outgrown. No array until the first entry.
 //
-// Not synchronised: every call holds the lock of the table's owner, or the world is stopped.
+// Not synchronised: every call but count() holds the lock of the table's owner, or the world is stopped.
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -27,10 +28,13 @@ public:
 
     constexpr AddressTable() = default;
 
-    [[nodiscard]] std::size_t count() const { return count_; }
+    // Without the lock: what it was a moment ago.
+    [[nodiscard]] std::size_t count() const {
+        return count_.load(std::memory_order_relaxed);  // relaxed: a number alone
+    }
 
     [[nodiscard]] Value* find(std::uintptr_t address) {
-        if (count_ == 0) return nullptr;
+        if (count() == 0) return nullptr;
         for (std::size_t i = place_of(address);; i = next(i)) {
             if (entries_[i].address == address) return &entries_[i].value;
             if (entries_[i].address == 0) return nullptr;
@@ -38,8 +42,8 @@ public:
     }
     // The value of an address that has none yet, to be filled in; nullptr when the OS refuses memory.
     [[nodiscard]] Value* add(std::uintptr_t address) {
-        if (2 * (count_ + 1) > capacity_ && !grow()) return nullptr;
-        ++count_;
+        if (2 * (count() + 1) > capacity_ && !grow()) return nullptr;
+        set_count(count() + 1);
         return &place(address);
     }
     bool remove(std::uintptr_t address) {
@@ -71,6 +75,9 @@ public:
 private:
     static constexpr std::size_t first_capacity = 256;
 
+    void set_count(std::size_t count) {
+        count_.store(count, std::memory_order_relaxed);  // relaxed: as count()
+    }
     [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & (capacity_ - 1); }
     [[nodiscard]] std::size_t place_of(std::uintptr_t address) const {
         const std::uint64_t hash = (address >> 3) * 0x9e37'79b9'7f4a'7c15;
@@ -84,7 +91,7 @@ private:
     }
     // Moves up what a probe would no longer find.
     void erase(std::size_t hole) {
-        --count_;
+        set_count(count() - 1);
         for (std::size_t i = next(hole); entries_[i].address != 0; i = next(i)) {
             const std::size_t home = place_of(entries_[i].address);
             // Stays when its home lies behind the hole, going round.
@@ -113,7 +120,7 @@ private:
 
     Entry* entries_ = nullptr;   // [lock] of the owner, as all
     std::size_t capacity_ = 0;   // [lock] a power of two
-    std::size_t count_ = 0;      // [lock]
+    std::atomic<std::size_t> count_{0};  // [atomic] written under the lock
     os::Stat memory_;
 };
 

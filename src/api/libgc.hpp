@@ -107,6 +107,7 @@ struct Object {
     std::uintptr_t start = 0;  // 0: no object
     const heap::Shape* shape = nullptr;
     std::size_t bytes = 0;
+    heap::ShapeId shape_id = 0;
 };
 // The object that an address points into. Any thread, without a lock: a slot in use stays what it is.
 [[nodiscard]] Object object_of(const void* address);
@@ -153,10 +154,13 @@ void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind);
 void push_client_roots(gc::ClientSink& sink);
 // Forgets finalizer and links of an object that is freed. Needs: alloc_lock.
 void forget_finalizer(std::uintptr_t object);
+// False: no object has one. Without the lock, as the next.
+[[nodiscard]] bool has_finalizers();
 
 // ---- the rest
 
 void free_uncollectable(std::uintptr_t object);
+[[nodiscard]] bool has_uncollectables();
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
 void read_settings();
 void prepare_roots();

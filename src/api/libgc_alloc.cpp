@@ -64,10 +64,11 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     if (thread->is_allocating) [[unlikely]] return nullptr;
     thread->is_allocating = true;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating
-    const std::uintptr_t slot = thread->cache.runs()[shape].try_take();
+    void* object = reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
+    if (object == nullptr && thread->cache.has_returned(shape)) object = collector().try_reuse(*thread, shape);
     std::atomic_signal_fence(std::memory_order_seq_cst);  // likewise
     thread->is_allocating = false;
-    return reinterpret_cast<void*>(slot);
+    return object;
 }
 
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
@@ -141,10 +142,13 @@ Object object_of(const void* pointer) {
     const gc::Slot slot = gc::Marker::resolve(space, address);
     if (slot.start == 0 || !space.objects->is_allocated(slot.start)) return {};
     const heap::Shape& shape = (*space.shapes)[slot.shape];
-    if (shape.slot_bytes != 0) return {slot.start, &shape, shape.slot_bytes};
+    const auto id = static_cast<heap::ShapeId>(slot.shape);
+    if (shape.slot_bytes != 0) return {slot.start, &shape, shape.slot_bytes, id};
     const heap::Span* span = space.addresses->span_of(slot.start);
-    return {slot.start, &shape, span->bytes()};
+    return {slot.start, &shape, span->bytes(), id};
 }
+
+bool has_uncollectables() { return uncollectables.count() != 0; }
 
 void free_uncollectable(std::uintptr_t object) {
     if (uncollectables.count() == 0) return;
@@ -294,12 +298,12 @@ void GC_free(void* object) {
     const Object found = object_of(object);
     if (found.start == 0) return;  // freed before
     cairn::gc::Mutator& thread = self();
-    {
+    if (has_uncollectables() || has_finalizers()) {
         Locked lock(thread);
         free_uncollectable(found.start);
         forget_finalizer(found.start);
     }
-    collector().free(thread, object);
+    if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);
 }
 
 char* GC_strdup(const char* text) {

@@ -94,7 +94,7 @@ void follow_cleared_roots() {
 void read_settings() {
     if (os::environment("CAIRN_GC_PERCENT") == nullptr) {
         const GC_word divisor = std::max<GC_word>(GC_free_space_divisor, 1);
-        const int percent = static_cast<int>(std::clamp<GC_word>(150 / divisor, 10, 200));
+        const int percent = static_cast<int>(std::clamp<GC_word>(225 / divisor, 10, 300));
         in_runtime([=] { (void)collector().set_gc_percent(percent); });
     }
     in_runtime([] { collector().set_least_goal(least_heap_bytes); });

@@ -218,6 +218,8 @@ void finish_finalizers(gc::ClientSink& sink) {
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
 }
 
+bool has_finalizers() { return table.count() != 0; }
+
 void forget_finalizer(std::uintptr_t object) {
     Entry* known = table.find(object);
     if (known == nullptr) return;

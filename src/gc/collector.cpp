@@ -187,18 +187,35 @@ void* Collector::allocate_large(Mutator& mutator, std::size_t bytes, std::size_t
     return object;
 }
 
+bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId shape) {
+    const heap::Shape& of = (*space_.shapes)[shape];
+    if (of.slot_bytes == 0 || settings_.poisons || mutator.cache.may_be_tiny_block(shape)) return false;
+    InRuntime inside(mutator);
+    if (is_marking() || !sweeper_.is_done() || finalizer_.specials().were_added()) return false;
+    (void)mutator.cache.give_back(shape, start);
+    return true;
+}
+
+void* Collector::try_reuse(Mutator& mutator, heap::ShapeId shape) {
+    InRuntime inside(mutator);
+    return reinterpret_cast<void*>(mutator.cache.take_returned(shape));
+}
+
 void Collector::free(Mutator& mutator, void* object) {
     InRuntime inside(mutator);
     const CollectedObject found = find(object);
     if (!found) return;
     finalizer_.forget_object(reinterpret_cast<void*>(found.start));
-    // While marking nothing is freed; a small slot waits for its span's sweep, but holds nothing any more.
+    // While marking nothing is freed.
     heap::Span& span = *found.span;
     if (is_marking()) return;
     ensure_swept(span, heap_->spans());
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
-        if (heap::may_hold_pointers(span.kind))
+        // What others may still use, or should find poisoned, waits for its span's sweep.
+        if (!mutator.cache.may_be_tiny_block(span.shape) && !settings_.poisons)
+            (void)mutator.cache.give_back(span.shape, found.start);
+        else if (heap::may_hold_pointers(span.kind))
             std::memset(reinterpret_cast<void*>(found.start), 0, span.slot_bytes);
         return;
     }
@@ -393,6 +410,7 @@ void Collector::finish_cycle() {
     {
         Guard guard(lock_);
         commit_pace(true);
+        if (is_declined_ && settings_.mode != Mode::off) put_off();
     }
     // relaxed, both: ours
     completed_.store(started_.load(std::memory_order_relaxed), std::memory_order_relaxed);

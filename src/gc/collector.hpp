@@ -122,6 +122,10 @@ public:
                                        heap::ShapeId shape, bool is_zeroed);
     // Frees what the program knows to be unreachable, where that is possible now; else the sweep will.
     void free(Mutator& mutator, void* object);
+    // The short way, for what starts at `start`: false where more is to be done, or it is to be done later.
+    [[nodiscard]] bool try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId shape);
+    // A slot that the thread freed; nullptr: there is none.
+    [[nodiscard]] void* try_reuse(Mutator& mutator, heap::ShapeId shape);
     // Notes pointers that are overwritten or stored while marking.
     void shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t second);
 
@@ -258,6 +262,7 @@ private:
 
     [[nodiscard]] HeapSnapshot snapshot();
     void commit_pace(bool is_sweep_done);
+    void put_off();
 
     heap::Heap* heap_ = nullptr;                            // [fixed]
     const CollectorEnvironment* environment_ = nullptr;     // [fixed]
@@ -288,6 +293,7 @@ private:
     WorkBuffer* shared_grey_ = nullptr;                     // [lock] grey_lock_
 
     CycleReport now_;                                       // [owner] who runs the cycle
+    bool is_declined_ = false;                              // [owner] the last one asked for did not run
     WorkerPlan plan_;                                       // [owner] likewise
     std::uint64_t limited_assist_ns_ = 0;                   // [owner] of assist_ns_, what the limiter knows
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided

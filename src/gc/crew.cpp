@@ -10,8 +10,11 @@ namespace cairn::gc {
 namespace {
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{64} << 10;
-// Looks at a dry pool before a helper gives its CPU away.
+// Looks at a dry pool before a helper gives its CPU away, and before it sleeps between two looks: a list is
+// marked by one alone.
 constexpr unsigned patient_looks = 100;
+constexpr unsigned wakeful_looks = 108;
+constexpr std::uint64_t nap_ns = 50'000;
 
 }  // namespace
 
@@ -69,7 +72,8 @@ void Crew::work(std::uint32_t session) {
         for (unsigned looks = 0; space_->pool->is_dry(); ++looks) {
             if (session_.load(std::memory_order_relaxed) != session) break;  // relaxed: looked at again above
             if (looks < patient_looks) base::cpu_pause();
-            else os::yield_cpu();
+            else if (looks < wakeful_looks) os::yield_cpu();
+            else os::wait_for(session_, session, nap_ns);
         }
         space_->pool->end_hunger();
         busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: as above

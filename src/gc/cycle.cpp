@@ -58,6 +58,14 @@ void Collector::commit_pace(bool is_sweep_done) {
                        std::memory_order_relaxed);  // relaxed: a threshold
 }
 
+// The client wants no cycle now. It is asked again when the heap has grown by an eighth; until then nobody
+// waits for one.
+void Collector::put_off() {
+    const std::uint64_t live = heap_->swept().shared().live_bytes.value();
+    trigger_.store(live + live / 8 + throttle_slack_bytes, std::memory_order_relaxed);  // relaxed: a threshold
+    throttle_at_.store(UINT64_MAX, std::memory_order_relaxed);  // relaxed: as above
+}
+
 void Collector::finish_sweep() {
     while (sweeper_.sweep_one() != 0) {
     }
@@ -403,7 +411,8 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         Guard guard(lock_);
         mode = effective(settings_.mode, self != nullptr);
     }
-    if (mode == Mode::off || !may_begin()) {
+    is_declined_ = mode == Mode::off || !may_begin();
+    if (is_declined_) {
         declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
         return true;
     }

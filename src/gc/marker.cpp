@@ -40,12 +40,10 @@ Slot Marker::resolve_large(const MarkSpace& space, std::uintptr_t address, std::
     return span == nullptr ? Slot{} : Slot{span->base, id};
 }
 
-// Resolves a word within bounds and starts the miss for its bits. Needs: room in the ring.
+// Starts the miss for the bits of a word within bounds. Needs: room in the ring.
 [[gnu::always_inline]] inline void Marker::feed(std::uintptr_t word) {
-    const Slot slot = resolve(space_, word);
-    if (slot.start == 0) return;
-    __builtin_prefetch(&space_.objects->pair(slot.start));
-    ring_[tail_++ % ring_size] = slot;
+    __builtin_prefetch(&space_.objects->pair(word));
+    ring_[tail_++ % ring_size] = word;
 }
 
 [[gnu::always_inline]] inline void Marker::keep(std::uintptr_t word) {
@@ -164,18 +162,6 @@ __attribute__((noinline)) void Marker::share() {
     space_.pool->put(gift);
 }
 
-bool Marker::drain(std::size_t scan_bytes) {
-    const std::uint64_t end = count.scanned_bytes + scan_bytes;
-    std::uint64_t visits = 0;
-    while (refill_ring()) {
-        drain_ring(visits_at_once);
-        visits += visits_at_once;
-        if (space_.pool->is_hungry()) [[unlikely]] share();
-        if (count.scanned_bytes + visits * visit_bytes >= end) return false;
-    }
-    return true;
-}
-
 // resolve(), with the tables in the caller's registers.
 [[gnu::always_inline]] inline Slot Marker::locate(const MarkSpace& space, const pages::ObjectMap::View& map,
                                                   const Shape* shapes, std::uintptr_t word) {
@@ -202,21 +188,137 @@ bool Marker::drain(std::size_t scan_bytes) {
     return (marked & bit) == 0;
 }
 
+// Marks of one word of mark bits, on their way: one exchange settles up to 64 of them, and no load waits for
+// an exchange in between. Until then another marker may find the same objects white and scan them too, which
+// costs time and changes nothing.
+class Marker::PendingMarks {
+public:
+    // False: nothing is allocated there, or it is marked already.
+    [[gnu::always_inline]] bool set(const pages::ObjectMap::View& map, std::uintptr_t start,
+                                    std::size_t slot_bytes, MarkCount& done) {
+        pages::BitPair& both = map.pair(start);
+        if (&both != pair_) {
+            settle(done);
+            pair_ = &both;
+            slot_bytes_ = slot_bytes;
+            // acquire: pairs with set_run(): the slot was zeroed before
+            allocated_ = both.allocated.load(std::memory_order_acquire);
+            old_ = both.marked.load(std::memory_order_relaxed);  // relaxed: see try_mark()
+        }
+        const std::uint64_t bit = pages::ObjectMap::bit(start);
+        if ((allocated_ & ~(old_ | fresh_) & bit) == 0) return false;
+        fresh_ |= bit;
+        ++done.marked_objects;
+        done.marked_bytes += slot_bytes;
+        return true;
+    }
+
+    [[gnu::always_inline]] void settle(MarkCount& done) {
+        if (fresh_ == 0) return;
+        // relaxed: see try_mark()
+        while (!pair_->marked.compare_exchange_weak(old_, old_ | fresh_, std::memory_order_relaxed)) {
+        }
+        if ((old_ & fresh_) != 0) [[unlikely]] take_off(done);
+        fresh_ = 0;
+        pair_ = nullptr;
+    }
+
+private:
+    // What others marked first is theirs to count.
+    void take_off(MarkCount& done) const {
+        const auto lost = static_cast<std::uint64_t>(std::popcount(old_ & fresh_));
+        done.marked_objects -= lost;
+        done.marked_bytes -= lost * slot_bytes_;
+    }
+
+    pages::BitPair* pair_ = nullptr;
+    std::size_t slot_bytes_ = 0;  // all bits of a pair belong to one span
+    std::uint64_t allocated_ = 0;
+    std::uint64_t old_ = 0;    // marked when the pair was opened
+    std::uint64_t fresh_ = 0;  // to be added
+};
+
+// One object is all there is to do, and one mask tells its fields.
+bool Marker::is_list() const {
+    return head_ == tail_ && marked_count_ == 1 && (buffer_ == nullptr || buffer_->count == 0) &&
+           (*space_.shapes)[batches_[turn_][0].shape].mask != 0;
+}
+
+// An object leads to one other, that to the next: there is nothing to do while one waits for memory, so the way
+// from word to word is kept short. A bit is set only where an object starts, so the bit of a word's own granule
+// tells that the word leads to a start; and what kind of object that is is guessed to be the same as before.
+// So the processor can load the next word before it knows all that is asked about this one. An object's last
+// pointer is followed; leaves are marked at once, what else it has waits in the ring, and a few of these end
+// the list.
+void Marker::follow_list(std::size_t visits) {
+    constexpr unsigned few = 16;
+    const pages::ObjectMap::View map = space_.objects->view();
+    const Shape* const shapes = space_.shapes->table();
+    const pages::ObjectMap::Bounds bounds = bounds_;
+    PendingMarks marks, leaves;
+    MarkCount done;
+    Slot at = batches_[turn_][--marked_count_];
+    std::uint32_t id = at.shape;
+    std::uint64_t fields = shapes[id].mask;
+    do {
+        if (at.shape != id) [[unlikely]] {
+            id = at.shape;
+            fields = shapes[id].mask;
+        }
+        done.scanned_bytes += shapes[id].slot_bytes;
+        Slot next;
+        for (std::uint64_t mask = fields; mask != 0;) {
+            const auto top = static_cast<unsigned>(std::countl_zero(mask)) ^ 63;
+            mask ^= std::uint64_t{1} << top;
+            const std::uintptr_t word = load_word(at.start + top * word_bytes);
+            if (!bounds.holds(word)) continue;
+            const std::uint32_t entry = map.entry(word);
+            if (entry == 0) continue;
+            Slot found{base::align_down(word, pages::granule_bytes), pages::object_entry_shape(entry)};
+            if ((map.pair(word).allocated.load(std::memory_order_relaxed) & pages::ObjectMap::bit(word)) == 0)
+                [[unlikely]] found = locate(space_, map, shapes, word);
+            const Shape& of = shapes[found.shape];
+            if (next.start == 0 && of.mask != 0) {
+                if (marks.set(map, found.start, of.slot_bytes, done)) next = found;
+            } else if (of.rule == ScanRule::nothing && of.slot_bytes != 0) {
+                (void)leaves.set(map, found.start, of.slot_bytes, done);
+            } else if (tail_ - head_ < ring_size) {
+                feed(found.start);
+            } else {
+                keep(found.start);
+            }
+        }
+        at = next;
+    } while (at.start != 0 && tail_ - head_ < few && --visits != 0);
+    marks.settle(done);
+    leaves.settle(done);
+    if (at.start != 0) batches_[turn_][marked_count_++] = at;
+    count.add(done);
+}
+
 // The loop all time goes into. What it needs is in locals: stores into the ring and the buffer could change
 // members as far as the compiler knows.
 void Marker::drain_ring(std::size_t visits) {
     const pages::ObjectMap::View map = space_.objects->view();
     const Shape* const shapes = space_.shapes->table();
     const pages::ObjectMap::Bounds bounds = bounds_;
-    Slot* const ring = ring_;
+    std::uintptr_t* const ring = ring_;
     WorkBuffer* buffer = buffer_;
     unsigned head = head_, tail = tail_;
     MarkCount done;
+    // A bit is set only where an object starts: that of a word's own granule spares the way to the start.
+    const auto start_of = [&](std::uintptr_t word) __attribute__((always_inline)) {
+        const std::uint32_t entry = map.entry(word);
+        if (entry == 0) return Slot{};
+        // relaxed: set_mark() looks again
+        const std::uint64_t allocated = map.pair(word).allocated.load(std::memory_order_relaxed);
+        if ((allocated & pages::ObjectMap::bit(word)) == 0) [[unlikely]]
+            return locate(space_, map, shapes, word);
+        return Slot{base::align_down(word, pages::granule_bytes), pages::object_entry_shape(entry)};
+    };
     const auto feed_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
-        const Slot slot = locate(space_, map, shapes, word);
-        if (slot.start == 0) return;
-        __builtin_prefetch(&map.pair(slot.start));
-        ring[tail++ % ring_size] = slot;
+        __builtin_prefetch(&map.pair(word));
+        ring[tail++ % ring_size] = word;
     };
     const auto push_one = [&](std::uintptr_t word) __attribute__((always_inline)) {
         if (!bounds.holds(word)) return;
@@ -232,8 +334,8 @@ void Marker::drain_ring(std::size_t visits) {
         unsigned ripe_count = marked_count_, fresh_count = 0;
         const unsigned taken = std::min(tail - head, batch_size);
         for (unsigned i = 0; i < taken; ++i) {
-            const Slot slot = ring[head++ % ring_size];
-            if (!set_mark(map, slot.start)) continue;
+            const Slot slot = start_of(ring[head++ % ring_size]);
+            if (slot.start == 0 || !set_mark(map, slot.start)) continue;
             const Shape& shape = shapes[slot.shape];
             ++done.marked_objects;
             done.marked_bytes += shape.slot_bytes;
@@ -241,13 +343,23 @@ void Marker::drain_ring(std::size_t visits) {
         }
         for (unsigned i = 0; i < fresh_count; ++i)
             __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
-        if (head == tail && ripe_count == 0)  // a list: there is nothing to do meanwhile
+        if (head == tail && ripe_count == 0) {  // nothing to do meanwhile
+            if (fresh_count == 1 && shapes[fresh[0].shape].mask != 0) {
+                marked_count_ = 1;
+                break;
+            }
             ripe = fresh, std::swap(ripe_count, fresh_count);
+        }
         for (unsigned i = 0; i < ripe_count; ++i) {
             const std::uintptr_t start = ripe[i].start;
             const Shape& shape = shapes[ripe[i].shape];
             if (shape.mask != 0) [[likely]] {
                 done.scanned_bytes += shape.slot_bytes;
+                if (shape.rule == ScanRule::every_word) {
+                    const std::uintptr_t end = start + shape.slot_bytes;
+                    for (std::uintptr_t at = start; at != end; at += word_bytes) push_one(load_word(at));
+                    continue;
+                }
                 for (std::uint64_t mask = shape.mask; mask != 0; mask &= mask - 1)
                     push_one(load_word(start + static_cast<unsigned>(std::countr_zero(mask)) * word_bytes));
                 continue;
@@ -265,13 +377,26 @@ void Marker::drain_ring(std::size_t visits) {
     count.add(done);
 }
 
+bool Marker::drain(std::size_t scan_bytes) {
+    const std::uint64_t end = count.scanned_bytes + scan_bytes;
+    std::uint64_t visits = 0;
+    while (refill_ring()) {
+        drain_ring(visits_at_once);
+        if (is_list()) follow_list(visits_at_once);
+        visits += visits_at_once;
+        if (space_.pool->is_hungry()) [[unlikely]] share();
+        if (count.scanned_bytes + visits * visit_bytes >= end) return false;
+    }
+    return true;
+}
+
 void Marker::flush() {
     // Marked ones would be passed by whoever takes them: their fields go instead.
     for (; marked_count_ != 0; --marked_count_) {
         const Slot& slot = batches_[turn_][marked_count_ - 1];
         scan_new(slot.start, (*space_.shapes)[slot.shape]);
     }
-    for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size].start);
+    for (; head_ != tail_; ++head_) keep(ring_[head_ % ring_size]);
     if (buffer_ != nullptr) space_.pool->put(buffer_);
     buffer_ = nullptr;
     if (pages_ != nullptr) space_.pool->put_pages(pages_);

@@ -1,14 +1,17 @@
 // Marker: takes grey words, marks what they lead to and scans it, with many cache misses in flight.
 //
-//   words ──▶ resolve ──prefetch bits──▶ ring of 64 ──▶ test, set the mark ──prefetch object──▶ batch of 16
-//     ▲                                                                                            │
-//     └──────────────────────────── words found inside ◀── scan ◀──────────────────────────────────┘
+//   words ──prefetch bits──▶ ring of 64 ──▶ find the start, set the mark ──prefetch object──▶ batch of 16
+//     ▲                                                                                          │
+//     └──────────────────────────── words found inside ◀── scan ◀────────────────────────────────┘
 //
-// A word is resolved to the start of its slot without touching the object: the 2-byte entry of its page and
-// a multiplication. The line with the slot's bits is prefetched, and by the time the slot comes out of the
-// ring it is there. Its mark is tested before it is set, since a locked instruction costs twenty times a
-// test. Only an object newly marked is fetched itself, for every other word leads to a marked one. Measured:
-// 9 times the objects a second of a stack without a ring.
+// The line with the bits of a word's own granule is prefetched, and by the time the word comes out of the ring
+// it is there. A bit is set only where an object starts; so where that one is, the start is found. Any other
+// word is resolved without touching the object: the 2-byte entry of its page and a multiplication. A mark is
+// tested before it is set, since a locked instruction costs twenty times a test. Only an object newly marked
+// is fetched itself, for every other word leads to a marked one. Measured: 9 times the objects a second of a
+// stack without a ring.
+//
+// A list has one word at a time, and all of that is in its way: follow_list() goes from object to object.
 //
 // Every word is believed only as far as the object map goes: outside of the heap, in no span, in a slot that
 // is not allocated, it leads nowhere. So a stale word costs nothing but memory.
@@ -108,6 +111,8 @@ public:
     }
 
 private:
+    class PendingMarks;
+
     static constexpr unsigned ring_size = 64;
     static constexpr unsigned batch_size = 16;
 
@@ -127,6 +132,8 @@ private:
     [[nodiscard]] bool rescan_next();
     void share();
     void drain_ring(std::size_t visits);
+    [[nodiscard]] bool is_list() const;
+    void follow_list(std::size_t visits);
     void scan_new(std::uintptr_t start, const heap::Shape& shape);
     // Scans [from, to) of the object at `base`.
     void scan(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to);
@@ -153,7 +160,7 @@ private:
     unsigned tail_ = 0;
     unsigned marked_count_ = 0;  // in the batch whose turn it is
     unsigned turn_ = 0;
-    Slot ring_[ring_size];           // to be marked
+    std::uintptr_t ring_[ring_size]; // words within bounds, whose bits are on their way
     Slot batches_[2][batch_size];    // marked, to be scanned: one is filled while the other is scanned
 };
 

@@ -89,6 +89,7 @@ struct SweptShared {
     // [atomic] slots handed out so far; caches add theirs when they let a span go
     base::Counter allocated_bytes;
     base::Counter conservative_spans;                     // [atomic] made so far
+    std::atomic<bool> has_tiny_blocks{false};             // [atomic] one was made
     base::Counter tiny_objects;                           // [atomic] parts of tiny blocks handed out
     std::array<base::Counter, size_class_count> objects;  // [atomic] slots handed out, by class
 

@@ -37,6 +37,7 @@ void Specials::unlink_locked(Span& span, Special** link) {
 }
 
 bool Specials::add(Span& span, std::uintptr_t address, Special* record) {
+    were_added_.store(true, std::memory_order_relaxed);  // relaxed: as were_added()
     ensure_swept(span, *spans_);
     record->offset = address - span.base;
     CAIRN_ASSERT(record->offset < span.bytes());

@@ -168,6 +168,10 @@ public:
         return taken;
     }
 
+    // False: no object ever had one. A hint, true for ever once an add() has begun.
+    [[nodiscard]] bool were_added() const {
+        return were_added_.load(std::memory_order_relaxed);  // relaxed: who added one to an object knows
+    }
     // Records of `kind` that exist, listed or not.
     [[nodiscard]] std::uint64_t in_use(SpecialKind kind) const { return pools_[index_of(kind)].in_use(); }
 
@@ -185,7 +189,8 @@ private:
     [[nodiscard]] static Special** find_link_locked(Span& span, std::uintptr_t offset, SpecialKind kind);
     void unlink_locked(Span& span, Special** link);
 
-    SpanAlloc* spans_ = nullptr;  // [fixed]
+    SpanAlloc* spans_ = nullptr;            // [fixed]
+    std::atomic<bool> were_added_{false};  // [atomic]
     std::array<pages::FixedPool, special_kind_count> pools_{
         pages::FixedPool{sizeof(TinyBlockSpecial)},  pages::FixedPool{sizeof(FinalizerSpecial)},
         pages::FixedPool{sizeof(WeakHandleSpecial)}, pages::FixedPool{sizeof(ProfileSpecial)},

@@ -11,6 +11,17 @@ namespace {
 // Tiny pieces live in 16-byte slots.
 constexpr ShapeId tiny_shape = shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan);
 
+// The first words of a slot that was given back.
+struct Link {
+    std::uintptr_t next;  // inverted: no address of the heap
+    std::uintptr_t seal;
+
+    static std::uintptr_t seal_of(std::uintptr_t slot, std::uintptr_t next) {
+        return (slot ^ next) * 0x9e37'79b9'7f4a'7c15 | std::uintptr_t{1} << 63;  // nor this
+    }
+    [[nodiscard]] bool is_intact(std::uintptr_t slot) const { return seal == seal_of(slot, next); }
+};
+
 // A run that must be zeroed is taken in pieces that stay in the first-level cache until they are used.
 constexpr std::size_t zeroed_run_bytes = 4096;
 
@@ -29,7 +40,8 @@ bool SweptCache::attach(Centrals& centrals, LocalPages* local, std::uint64_t see
         pages::Metadata& metadata = centrals.shared().spans->metadata();
         runs_ = static_cast<AllocationRun*>(metadata.allocate(max_shapes * sizeof(AllocationRun), 64));
         active_ = static_cast<ShapeId*>(metadata.allocate(max_shapes * sizeof(ShapeId)));
-        if (runs_ == nullptr || active_ == nullptr) return false;
+        returned_ = static_cast<ReturnedSlots*>(metadata.allocate(max_shapes * sizeof(ReturnedSlots), 64));
+        if (runs_ == nullptr || active_ == nullptr || returned_ == nullptr) return false;
     }
     centrals_ = &centrals;
     local_ = local;
@@ -47,6 +59,8 @@ void* SweptCache::allocate_tiny(std::size_t bytes) {
     }
     void* block = allocate_shape(tiny_shape);
     if (block == nullptr) return nullptr;
+    // relaxed: see may_be_tiny_block()
+    centrals_->shared().has_tiny_blocks.store(true, std::memory_order_relaxed);
     std::memset(block, 0, tiny_bytes);  // always: later pieces are handed out without a look
     tiny_.offer(reinterpret_cast<std::uintptr_t>(block), bytes);
     ++tiny_objects_;
@@ -59,7 +73,32 @@ void SweptCache::activate(AllocationRun& run, unsigned shape) {
     active_[active_count_++] = static_cast<ShapeId>(shape);
 }
 
+bool SweptCache::give_back(unsigned shape, std::uintptr_t slot) {
+    auto* link = reinterpret_cast<Link*>(slot);
+    if (link->is_intact(slot)) return false;
+    AllocationRun& run = runs_[shape];
+    if (run.is_listed == 0) activate(run, shape);
+    if (!is_unzeroed_shape(static_cast<ShapeId>(shape))) std::memset(link, 0, run.slot_bytes);
+    link->next = ~returned_[shape].first;
+    link->seal = Link::seal_of(slot, link->next);
+    returned_[shape].first = slot;
+    return true;
+}
+
+std::uintptr_t SweptCache::take_returned(unsigned shape) {
+    ReturnedSlots& slots = returned_[shape];
+    const std::uintptr_t slot = slots.first;
+    if (slot == 0) return 0;
+    auto* link = reinterpret_cast<Link*>(slot);
+    if (!link->is_intact(slot)) return slots.first = 0;
+    slots.first = ~link->next;
+    *link = {};
+    ++slots.reused;
+    return slot;
+}
+
 void* SweptCache::allocate_slow(unsigned shape) {
+    if (const std::uintptr_t slot = take_returned(shape)) return reinterpret_cast<void*>(slot);
     AllocationRun& run = runs_[shape];
     CAIRN_ASSERT(centrals_->shapes()[shape].size_class != 0);
     if (run.is_listed == 0) activate(run, shape);
@@ -123,6 +162,16 @@ void SweptCache::count_allocations(const AllocationRun& run) {
     span.alloc_count_before_cache = static_cast<std::uint16_t>(handed_out);
 }
 
+void SweptCache::count_reused(unsigned shape) {
+    std::uint64_t& reused = returned_[shape].reused;
+    if (reused == 0) return;
+    const Shape& of = centrals_->shapes()[shape];
+    SweptShared& shared = centrals_->shared();
+    shared.objects[of.size_class].add(reused);
+    shared.allocated_bytes.add(reused * of.slot_bytes);
+    reused = 0;
+}
+
 void SweptCache::count_tiny_objects() {
     if (tiny_objects_ != 0) centrals_->shared().tiny_objects.add(tiny_objects_);
     tiny_objects_ = 0;
@@ -131,8 +180,10 @@ void SweptCache::count_tiny_objects() {
 void SweptCache::flush_counts() {
     if (!is_attached()) return;
     count_tiny_objects();
-    for (unsigned i = 0; i < active_count_; ++i)
+    for (unsigned i = 0; i < active_count_; ++i) {
+        count_reused(active_[i]);
         if (runs_[active_[i]].span != nullptr) count_allocations(runs_[active_[i]]);
+    }
 }
 
 void SweptCache::release_all() {
@@ -145,6 +196,8 @@ void SweptCache::release_all() {
         Span* span = run.span;
         const AllocationRun left = run;
         run = {};
+        count_reused(active_[i]);
+        returned_[active_[i]].first = 0;
         if (span == nullptr) continue;
         count_allocations(left);
         if (left.cursor != left.limit)
@@ -183,6 +236,7 @@ void SweptCache::mark_runs() {
     const pages::ObjectMap& objects = shared.spans->objects();
     for (unsigned i = 0; i < active_count_; ++i) {
         const AllocationRun& run = runs_[active_[i]];
+        returned_[active_[i]].first = 0;
         if (run.cursor == run.limit) continue;
         objects.mark_run(run.cursor, rest_bytes(run) / run.slot_bytes, run.slot_bytes);
         shared.black_bytes.add(rest_bytes(run));

@@ -19,6 +19,12 @@
 // When a cycle ends the collector sweeps every cached span while the owners are stopped (sweep_stale), so a
 // thread never allocates from a span that is not swept.
 //
+// A slot that the program freed by itself (give_back) is handed out again by the thread that freed it, before
+// step 3. It stays allocated for the sweep, so nothing else takes it; when a cycle begins the lists are
+// forgotten, and that cycle's sweep frees what is on them as any garbage. Its first words are a link that no
+// marker takes for a pointer and a seal on it: who finds it broken, by a write to freed memory, forgets the
+// list.
+//
 // A tiny block lives while any piece of it does. What is requested decides the alignment of a piece: a
 // multiple of 8 gets 8, of 4 gets 4, of 2 gets 2. Of the old and the new block the one with more room stays
 // current.
@@ -83,6 +89,12 @@ struct AllocationRun {
     }
 };
 
+// Slots of one shape that were given back; the last one first.
+struct ReturnedSlots {
+    std::uintptr_t first;  // 0: none
+    std::uint64_t reused;  // since the last flush of counts
+};
+
 class SweptCache {
 public:
     constexpr SweptCache() = default;
@@ -112,6 +124,19 @@ public:
     // Steps 3 and 4.
     [[nodiscard]] void* allocate_slow(unsigned shape);
 
+    // Keeps a slot that nobody uses any more for this thread's next allocations of the shape. False: it was
+    // kept already. Needs: no cycle marks, its span is swept, it is no tiny block.
+    bool give_back(unsigned shape, std::uintptr_t slot);
+    // The last one given back, zero where slots must be; 0: none.
+    [[nodiscard]] std::uintptr_t take_returned(unsigned shape);
+    [[nodiscard]] bool has_returned(unsigned shape) const { return returned_[shape].first != 0; }
+    // Several objects may live in a slot of this shape.
+    [[nodiscard]] bool may_be_tiny_block(unsigned shape) const {
+        return shape == shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan) &&
+               // relaxed: who has a piece of one has made it, or was told by who did
+               centrals_->shared().has_tiny_blocks.load(std::memory_order_relaxed);
+    }
+
     // Gives every span back and forgets the tiny block: at the end of a thread, and before statistics that
     // must be exact.
     void release_all();
@@ -119,7 +144,7 @@ public:
     // The collector, owner stopped, after the generation grew: sweeps the cached spans, which stay cached.
     void sweep_stale();
     // The collector, owner stopped, at the start of marking: marks what is left of each run, and the tiny
-    // block.
+    // block; forgets what was given back.
     void mark_runs();
 
     // Adds what was allocated since the last time to the heap's counters, keeping the spans.
@@ -146,11 +171,13 @@ private:
     [[nodiscard]] bool refill(AllocationRun& run, unsigned shape);
     void activate(AllocationRun& run, unsigned shape);
     void count_allocations(const AllocationRun& run);
+    void count_reused(unsigned shape);
     void take_samples(std::uintptr_t first, std::size_t bytes);
     void follow_sample_mean();
     void count_tiny_objects();
 
     AllocationRun* runs_ = nullptr;          // [fixed] max_shapes
+    ReturnedSlots* returned_ = nullptr;      // [fixed] max_shapes
     ShapeId* active_ = nullptr;              // shapes whose runs were ever used
     unsigned active_count_ = 0;
     std::size_t cached_bytes_ = 0;

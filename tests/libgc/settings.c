@@ -2,6 +2,7 @@
    SPDX-License-Identifier: MIT */
 #include "check.h"
 #include <gc/gc_mark.h>
+#include <time.h>
 
 static int starts;
 static void on_start(void) { ++starts; }
@@ -63,6 +64,20 @@ int main(void) {
     GC_gcollect();
     CHECK(GC_get_gc_no() > still);
     CHECK(GC_try_to_collect(never) == 1);
+
+    /* The variable alone, as GC_DONT_GC has it: no cycle, and nobody waits for one. */
+    GC_dont_gc = 1;
+    const GC_word since_then = GC_get_gc_no();
+    const clock_t start = clock();
+    struct timespec first, last;
+    clock_gettime(CLOCK_MONOTONIC, &first);
+    for (int i = 0; i < 1000000; ++i) all[i % 1000] = GC_MALLOC(200);
+    clock_gettime(CLOCK_MONOTONIC, &last);
+    CHECK(GC_get_gc_no() == since_then && clock() - start < 10 * CLOCKS_PER_SEC);
+    CHECK(last.tv_sec - first.tv_sec < 10);
+    GC_dont_gc = 0;
+    GC_gcollect();
+    CHECK(GC_get_gc_no() > since_then);
 
     const size_t total = GC_get_total_bytes();
     for (int i = 0; i < 100000; ++i) all[i % 1000] = GC_MALLOC(100);

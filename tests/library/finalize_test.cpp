@@ -146,6 +146,24 @@ TEST_F(Destructors, ExplicitFreeRunsThemOnce) {
     EXPECT_EQ(wrong_deaths, 0);
 }
 
+TEST_F(Destructors, ExplicitFreeGivesTheSlotToTheNextObject) {
+    std::set<const void*> places;
+    for (int i = 0; i < 100'000; ++i) {
+        Mortal* object = cairn::make<Mortal>(i);
+        places.insert(object);
+        cairn::explicit_free(object);
+    }
+    EXPECT_EQ(deaths, 100'000);
+    EXPECT_LT(places.size(), 50'000u) << "a cycle may run meanwhile, in which nothing is freed";
+    cairn::Weak<Mortal> weak;
+    cairn::Root<Mortal> other;
+    Mortal* object = cairn::make<Mortal>(1);
+    weak = object;
+    cairn::explicit_free(object);
+    for (int i = 0; i < 100; ++i) other = cairn::make<Mortal>(2);
+    EXPECT_EQ(weak.get(), nullptr) << "it does not lead to what lives there now";
+}
+
 TEST_F(Finalizers, BringObjectsBackOnceWithAllTheyHold) {
     static cairn::Root<Node> saved[many];
     apart([] {

@@ -119,6 +119,74 @@ TEST_F(SweptCacheTest, EverySizeFitsAndIsAligned) {
     }
 }
 
+// ---- what the program gives back
+
+constexpr std::size_t given_bytes = 48;
+constexpr ShapeId given_shape = shape_of_class(size_class_of(given_bytes), ObjectKind::conservative);
+
+TEST_F(SweptCacheTest, HandsOutWhatWasGivenBackLastFirstAndZero) {
+    std::uintptr_t slots[100];
+    for (std::uintptr_t& slot : slots) {
+        slot = address_of(cache.allocate(given_bytes, ObjectKind::conservative, true));
+        std::memset(reinterpret_cast<void*>(slot), 0xa5, given_bytes);
+    }
+    EXPECT_FALSE(cache.has_returned(given_shape));
+    for (const std::uintptr_t slot : slots) EXPECT_TRUE(cache.give_back(given_shape, slot));
+    for (const std::uintptr_t slot : slots) EXPECT_FALSE(cache.give_back(given_shape, slot)) << "freed twice";
+    for (int i = 99; i >= 0; --i) {
+        ASSERT_EQ(cache.take_returned(given_shape), slots[i]);
+        for (std::size_t at = 0; at < given_bytes; ++at)
+            ASSERT_EQ(reinterpret_cast<const char*>(slots[i])[at], 0);
+    }
+    EXPECT_EQ(cache.take_returned(given_shape), 0u);
+    cache.flush_counts();
+    EXPECT_EQ(heap.shared().objects[size_class_of(given_bytes)].value(), 200u) << "both times count";
+}
+
+TEST_F(SweptCacheTest, PointerFreeSlotsComeBackAsTheyWereButForTheLink) {
+    constexpr ShapeId shape = shape_of_class(size_class_of(given_bytes), ObjectKind::noscan);
+    void* const object = cache.allocate(given_bytes, ObjectKind::noscan, true);
+    std::memset(object, 0xa5, given_bytes);
+    EXPECT_TRUE(cache.give_back(shape, address_of(object)));
+    EXPECT_EQ(cache.take_returned(shape), address_of(object));
+    EXPECT_EQ(static_cast<unsigned char*>(object)[16], 0xa5);
+}
+
+TEST_F(SweptCacheTest, AWriteToFreedMemoryLosesTheListAndNothingElse) {
+    void* const first = cache.allocate(given_bytes, ObjectKind::conservative, true);
+    for (const std::size_t word : {0u, 1u}) {
+        void* const second = cache.allocate(given_bytes, ObjectKind::conservative, true);
+        ASSERT_TRUE(cache.give_back(given_shape, address_of(first)));
+        ASSERT_TRUE(cache.give_back(given_shape, address_of(second)));
+        static_cast<std::uintptr_t*>(second)[word] ^= 1;
+        EXPECT_EQ(cache.take_returned(given_shape), 0u);
+        EXPECT_FALSE(cache.has_returned(given_shape));
+        std::memset(first, 0, 16);  // what the next round starts from
+    }
+    EXPECT_NE(cache.allocate(given_bytes, ObjectKind::conservative, true), nullptr);
+}
+
+TEST_F(SweptCacheTest, ACycleForgetsWhatWasGivenBackAndItsSweepFreesIt) {
+    void* const kept = keep(cache.allocate(given_bytes, ObjectKind::conservative, true));
+    void* const given = cache.allocate(given_bytes, ObjectKind::conservative, true);
+    ASSERT_TRUE(cache.give_back(given_shape, address_of(given)));
+    heap.begin_cycle({&cache});
+    EXPECT_FALSE(cache.has_returned(given_shape));
+    EXPECT_FALSE(heap.objects().is_allocated(address_of(given)));
+    EXPECT_TRUE(heap.objects().is_allocated(address_of(kept)));
+    EXPECT_EQ(cache.allocate(given_bytes, ObjectKind::conservative, true), given) << "once, by the span";
+    EXPECT_FALSE(cache.has_returned(given_shape));
+    heap.sweep_all();
+}
+
+TEST_F(SweptCacheTest, TinyBlocksAreKnown) {
+    constexpr ShapeId shape = shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan);
+    EXPECT_FALSE(cache.may_be_tiny_block(shape));
+    ASSERT_NE(cache.allocate(3, ObjectKind::noscan, true), nullptr);
+    EXPECT_TRUE(cache.may_be_tiny_block(shape));
+    EXPECT_FALSE(cache.may_be_tiny_block(given_shape));
+}
+
 TEST_F(SweptCacheTest, ZeroesWhatIsDirty) {
     constexpr std::size_t bytes = 512;
     constexpr unsigned size_class = size_class_of(bytes);
