@@ -55,11 +55,11 @@ std::string too_large(std::uint64_t bytes, std::uint64_t limit, const char* what
 
 class Judge {
 public:
-    Judge(Function& function, FunctionAnalysisManager& analyses, const Limits& limits)
+    Judge(Function& function, FunctionAnalysisManager& analyses, const Limits& limits, bool has_words)
         : library_(analyses.getResult<TargetLibraryAnalysis>(function)),
           limits_(limits),
           function_(function),
-          summaries_(limits.trusts_inline),
+          summaries_(limits.trusts_inline, has_words),
           refusal_(refusal_of(function)),
           frame_(frame_bytes(function)) {}
 
@@ -117,7 +117,7 @@ void clean_up(Function& function, FunctionAnalysisManager& analyses) {
 
 void report_parameters(Function& function, OptimizationRemarkEmitter& emitter, const Limits& limits) {
     if (function.getSubprogram() == nullptr || !emitter.allowExtraAnalysis("escape")) return;
-    Summaries summaries(limits.trusts_inline);
+    Summaries summaries(limits.trusts_inline, true);
     for (Argument& parameter : function.args())
         if (parameter.getType()->isPointerTy() && !parameter.hasStructRetAttr())
             report_parameter(emitter, parameter,
@@ -133,7 +133,8 @@ bool EscapePass::run_once(Function& function, FunctionAnalysisManager& analyses,
     };
     std::vector<Move> moves;
     OptimizationRemarkEmitter emitter(&function);
-    Judge judge(function, analyses, limits_);
+    const bool has_words = tells_ == Tells::everything && emitter.allowExtraAnalysis("escape");
+    Judge judge(function, analyses, limits_, has_words);
     struct Stay {
         Site site;
         Leak leak;
@@ -162,7 +163,7 @@ PreservedAnalyses EscapePass::run(Function& function, FunctionAnalysisManager& a
         clean_up(function, analyses);
     }
     if (is_changed) {
-        Summaries summaries(limits_.trusts_inline);
+        Summaries summaries(limits_.trusts_inline, false);
         if (!limits_.is_forced) end_lifetimes(function, summaries);
     }
     is_changed |= drop_flag_loads(function);
