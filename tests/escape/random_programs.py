@@ -38,7 +38,8 @@ class Runner:
              "-pthread"], text=True, capture_output=True, env={**os.environ, **(env or {})})
         if done.returncode != 0:
             kept = shutil.copy(source, Path(tempfile.gettempdir()) / "cairn-does-not-compile.cpp")
-            sys.exit(f"{kept} does not compile:\n{done.stderr[:3000]}")
+            said = "\n".join(line for line in done.stderr.splitlines() if ": remark: " not in line)
+            sys.exit(f"{kept} does not compile or link:\n{said[:3000]}")
         return program, done.stderr.count("does not escape")
 
     def run(self, program, env):
@@ -78,6 +79,12 @@ class Runner:
                 return moved, seeds[-1], where + end
         return moved, None, ""
 
+    def has_sanitizer(self):
+        empty = self.folder / "empty.cpp"
+        empty.write_text("int main() {}\n")
+        return subprocess.run([f"clang++-{self.options.major}", "-fsanitize=address", empty, "-o",
+                               self.folder / "empty"], capture_output=True).returncode == 0
+
     def compare(self, seeds, sanitized):
         """(moved sites, what went wrong)"""
         chosen = random.Random(seeds[0])
@@ -113,6 +120,9 @@ def main():
     failed = sites = 0
     with tempfile.TemporaryDirectory() as name:
         runner = Runner(options, Path(name))
+        if options.sanitized > 0 and not runner.has_sanitizer():
+            print(f"clang {options.major} has no AddressSanitizer here: left out")
+            options.sanitized = 0
         for first in range(0, options.programs, options.batch):
             seeds = range(options.seed + first, options.seed + min(first + options.batch, options.programs))
             moved, problem = runner.compare(seeds, first < options.sanitized)
