@@ -7,7 +7,7 @@
 #   abi misuse integration      programs on the preloaded library
 #   libgc                       the Boehm collector's interface: ABI, programs, installed clients
 #   cli bench examples          the command, the benchmarks' smoke run, what the documents quote
-#   escape                      the escape pass: its case table and random programs, on clang
+#   escape                      the escape pass: its case table, LTO, mistakes and random programs, on clang
 #   package                     an installed copy in a foreign project
 #   source                      the house rules
 # SPDX-License-Identifier: MIT
@@ -285,13 +285,26 @@ foreach(major IN LISTS escape_majors)
       $<TARGET_FILE:cairn-escape-${major}> $<TARGET_FILE:cairn-lib> ${PROJECT_SOURCE_DIR})
     set_tests_properties(escape/examples_${major} PROPERTIES SKIP_RETURN_CODE 77)
     cairn_script(escape/random_${major} escape 300 tests/escape/random_programs.py ${escape_arguments})
-    set_tests_properties(escape/random_${major} PROPERTIES SKIP_RETURN_CODE 77)
   else()
     cairn_script(escape/table_${major} escape 300 tests/escape/table.py ${escape_arguments}
       ${CMAKE_CXX_COMPILER} --quick)
+    cairn_script(escape/random_${major} escape 300 tests/escape/random_programs.py ${escape_arguments}
+      --programs 20 --sanitized 0)
   endif()
-  set_tests_properties(escape/table_${major} PROPERTIES SKIP_RETURN_CODE 77)
+  cairn_script(escape/lto_${major} escape 120 tests/escape/lto.py ${escape_arguments})
+  set_tests_properties(escape/table_${major} escape/random_${major} escape/lto_${major} PROPERTIES
+    SKIP_RETURN_CODE 77)
 endforeach()
+if(escape_majors AND TARGET cairn-lib)
+  cairn_script(escape/mistakes escape 120 tests/escape/mistakes.py ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}
+    ${PROJECT_SOURCE_DIR}/include ${CMAKE_CXX_COMPILER})
+  set_tests_properties(escape/mistakes PROPERTIES SKIP_RETURN_CODE 77)
+endif()
+if(TARGET escape-examples)
+  add_test(NAME escape/reasons COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target escape-examples)
+  set_tests_properties(escape/reasons PROPERTIES TIMEOUT 240 LABELS escape PASS_REGULAR_EXPRESSION
+    "cycle.cpp:[0-9:]+ Street 'street' escapes to heap: .*weak_cache.cpp:[0-9:]+ Document 'document' escapes")
+endif()
 foreach(major IN LISTS frontend_majors)
   set(quick)
   if(NOT major EQUAL 14)
@@ -303,6 +316,10 @@ foreach(major IN LISTS frontend_majors)
 endforeach()
 if(escape_majors AND TARGET cairn)
   string(REPLACE ";" "," escape_majors_text "${escape_majors}")
+  set(frontend_majors_text -)
+  if(frontend_majors)
+    string(REPLACE ";" "," frontend_majors_text "${frontend_majors}")
+  endif()
   cairn_script(cli/escape cli 120 tests/cli/escape_test.py $<TARGET_FILE:cairn> ${escape_majors_text}
-    ${PROJECT_SOURCE_DIR})
+    ${frontend_majors_text} ${PROJECT_SOURCE_DIR})
 endif()

@@ -1,7 +1,8 @@
 // Loops over temporary objects: what the escape pass takes away, in ns a step.
 //
-// The same source is compiled with and without the pass (bench/escape.py) and has a twin in go/main.go. Every
-// loop prints its sum too, which must be the same everywhere.
+// The same source is compiled with and without the pass (bench/escape.py) and has a twin in go/main.go.
+// With BY_HAND the objects are local variables, as somebody writes who knows. Every loop prints its sum too,
+// which must be the same everywhere.
 // SPDX-License-Identifier: MIT
 #include <cairn/cairn.hpp>
 #include <cstdio>
@@ -17,11 +18,31 @@ struct Buffer {
     unsigned char bytes[256];
 };
 
-Vec3* add(const Vec3* a, const Vec3* b) {
-    return cairn::make<Vec3>(a->x + b->x, a->y + b->y, a->z + b->z);
+#ifdef BY_HAND
+template <class T, class... Args>
+T made(Args... args) {
+    return T{args...};
 }
-Vec3* scale(const Vec3* a, double k) {
-    return cairn::make<Vec3>(a->x * k, a->y * k, a->z * k);
+template <class T>
+T* at(T& object) {
+    return &object;
+}
+#else
+template <class T, class... Args>
+[[gnu::always_inline]] inline T* made(Args... args) {
+    return cairn::make<T>(args...);
+}
+template <class T>
+T* at(T* object) {
+    return object;
+}
+#endif
+
+auto add(const Vec3* a, const Vec3* b) {
+    return made<Vec3>(a->x + b->x, a->y + b->y, a->z + b->z);
+}
+auto scale(const Vec3* a, double k) {
+    return made<Vec3>(a->x * k, a->y * k, a->z * k);
 }
 
 }  // namespace
@@ -39,9 +60,10 @@ namespace {
 double temporaries(long steps) {
     double sum = 0;
     for (long i = 0; i < steps; ++i) {
-        const Vec3* p = cairn::make<Vec3>(static_cast<double>(i), 1., 2.);
-        const Vec3* q = add(p, scale(p, 0.5));
-        sum += q->x + q->y + q->z;
+        auto p = made<Vec3>(static_cast<double>(i), 1., 2.);
+        auto half = scale(at(p), 0.5);
+        auto q = add(at(p), at(half));
+        sum += at(q)->x + at(q)->y + at(q)->z;
     }
     return sum;
 }
@@ -49,9 +71,9 @@ double temporaries(long steps) {
 double passed(long steps) {
     double sum = 0;
     for (long i = 0; i < steps; ++i) {
-        const Vec3* p = cairn::make<Vec3>(static_cast<double>(i), 1., 2.);
-        const Vec3* q = cairn::make<Vec3>(1., 2., 3.);
-        sum += dot(p, q);
+        auto p = made<Vec3>(static_cast<double>(i), 1., 2.);
+        auto q = made<Vec3>(1., 2., 3.);
+        sum += dot(at(p), at(q));
     }
     return sum;
 }
@@ -59,9 +81,9 @@ double passed(long steps) {
 double buffers(long steps) {
     long sum = 0;
     for (long i = 0; i < steps; ++i) {
-        auto* buffer = cairn::make<Buffer>();
-        fill(buffer, i);
-        sum += buffer->bytes[i & 255];
+        auto buffer = made<Buffer>();
+        fill(at(buffer), i);
+        sum += at(buffer)->bytes[i & 255];
     }
     return static_cast<double>(sum);
 }

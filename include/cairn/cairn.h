@@ -69,7 +69,7 @@ CAIRN_API void* cairn_alloc_noscan(size_t size) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1
 CAIRN_API void* cairn_alloc_conservative(size_t size) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1);
 // Frees now what the program knows to be unreachable. Its finalizer is forgotten, its cleanups run, weak
 // handles of it become NULL. NULL is ignored; an address that is no object of this heap is ignored too.
-CAIRN_API void cairn_free(void* object) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_free(void* object CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- storing a pointer into a CAIRN_TYPED object
 
@@ -105,15 +105,16 @@ static inline void cairn_keep_alive(const void* pointer CAIRN_NOESCAPE) CAIRN_NO
 // A cell outside the heap whose value keeps an object alive. Read it as you like, write it by cairn_store().
 // NULL: no memory.
 CAIRN_API void** cairn_root_create(void* initial) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_root_destroy(void** root) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_root_destroy(void** root CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Every aligned word in [low, high) may hold a pointer. Ranges may be removed in parts. Not 0: no memory.
 CAIRN_API int cairn_roots_add_range(const void* low, const void* high) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_roots_remove_range(const void* low, const void* high) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_roots_remove_range(const void* low CAIRN_NOESCAPE,
+                                        const void* high CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Never scans [low, high), whatever range or module it lies in. Not 0: no memory.
 CAIRN_API int cairn_roots_exclude(const void* low, const void* high) CAIRN_NOEXCEPT;
 // The writable static data of the program or library that `address` lies in, NULL: of all there are and will
 // be. Not 0: there is no such module, or no memory.
-CAIRN_API int cairn_roots_add_module(const void* address) CAIRN_NOEXCEPT;
+CAIRN_API int cairn_roots_add_module(const void* address CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- weak handles
 
@@ -123,22 +124,25 @@ typedef struct cairn_weak cairn_weak;
 // address, counted: destroy it as often as it was created or copied. NULL: no object, or no memory.
 CAIRN_API cairn_weak* cairn_weak_create(void* object) CAIRN_NOEXCEPT;
 CAIRN_API cairn_weak* cairn_weak_copy(cairn_weak* weak) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_weak_destroy(cairn_weak* weak) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_weak_destroy(cairn_weak* weak CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // The address while the object is alive, then NULL for ever. NULL for NULL.
-CAIRN_API void* cairn_weak_get(cairn_weak* weak) CAIRN_NOEXCEPT;
+CAIRN_API void* cairn_weak_get(cairn_weak* weak CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // A map with weak keys; a value lives while its key does, even if it refers to the key.
 typedef struct cairn_ephemerons cairn_ephemerons;
 
 CAIRN_API cairn_ephemerons* cairn_ephemerons_create(void) CAIRN_NOEXCEPT;
-CAIRN_API void cairn_ephemerons_destroy(cairn_ephemerons* map) CAIRN_NOEXCEPT;
-CAIRN_API void* cairn_ephemerons_get(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_ephemerons_destroy(cairn_ephemerons* map CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
+CAIRN_API void* cairn_ephemerons_get(cairn_ephemerons* map CAIRN_NOESCAPE,
+                                     const void* key CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Not 0: the key is no object, or no memory.
-CAIRN_API int cairn_ephemerons_set(cairn_ephemerons* map, void* key, void* value) CAIRN_NOEXCEPT;
+CAIRN_API int cairn_ephemerons_set(cairn_ephemerons* map CAIRN_NOESCAPE, void* key,
+                                   void* value) CAIRN_NOEXCEPT;
 // Not 0: it was there.
-CAIRN_API int cairn_ephemerons_remove(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
+CAIRN_API int cairn_ephemerons_remove(cairn_ephemerons* map CAIRN_NOESCAPE,
+                                      const void* key CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Keys that are alive as far as is known.
-CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map) CAIRN_NOEXCEPT;
+CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- finalizers and cleanups
 
@@ -231,7 +235,7 @@ CAIRN_API void cairn_stack_free(const cairn_stack* stack CAIRN_NOESCAPE) CAIRN_N
 enum { CAIRN_FIBER_TRACKED = 0, CAIRN_FIBER_SILENT = 1 };
 CAIRN_API cairn_fiber* cairn_fiber_create(void* low, size_t size, int kind) CAIRN_NOEXCEPT;
 // The fiber runs no more; its stack keeps nothing alive.
-CAIRN_API void cairn_fiber_destroy(cairn_fiber* fiber) CAIRN_NOEXCEPT;
+CAIRN_API void cairn_fiber_destroy(cairn_fiber* fiber CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 // Says right before the switch that this thread goes on with `to`; NULL: with its own stack.
 CAIRN_API void cairn_fiber_switch(cairn_fiber* to) CAIRN_NOEXCEPT;
 // The fiber this thread runs on as far as was told; NULL: its own stack.

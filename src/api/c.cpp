@@ -106,7 +106,7 @@ CAIRN_API void** cairn_root_create(void* initial) noexcept {
     });
 }
 
-CAIRN_API void cairn_root_destroy(void** root) noexcept {
+CAIRN_API void cairn_root_destroy(void** root CAIRN_NOESCAPE) noexcept {
     if (root == nullptr) return;
     inside<int>(0, [=] {
         roots().cells().free(reinterpret_cast<cairn::gc::RootCell*>(root));
@@ -119,7 +119,8 @@ CAIRN_API int cairn_roots_add_range(const void* low, const void* high) noexcept 
     return inside<int>(-1, [=] { return status(roots().add_range(range.low, range.high)); });
 }
 
-CAIRN_API void cairn_roots_remove_range(const void* low, const void* high) noexcept {
+CAIRN_API void cairn_roots_remove_range(const void* low CAIRN_NOESCAPE,
+                                        const void* high CAIRN_NOESCAPE) noexcept {
     const Words range(low, high);
     inside<int>(0, [=] { return status(roots().remove_range(range.low, range.high)); });
 }
@@ -129,7 +130,7 @@ CAIRN_API int cairn_roots_exclude(const void* low, const void* high) noexcept {
     return inside<int>(-1, [=] { return status(roots().exclude_range(range.low, range.high)); });
 }
 
-CAIRN_API int cairn_roots_add_module(const void* address) noexcept {
+CAIRN_API int cairn_roots_add_module(const void* address CAIRN_NOESCAPE) noexcept {
     return inside<int>(-1, [=] {
         if (!exclude_own_data()) return -1;
         if (address != nullptr) return status(roots().add_module(reinterpret_cast<std::uintptr_t>(address)));
@@ -152,7 +153,7 @@ CAIRN_API cairn_weak* cairn_weak_copy(cairn_weak* weak) noexcept {
     });
 }
 
-CAIRN_API void cairn_weak_destroy(cairn_weak* weak) noexcept {
+CAIRN_API void cairn_weak_destroy(cairn_weak* weak CAIRN_NOESCAPE) noexcept {
     if (weak == nullptr) return;
     inside<int>(0, [=] {
         finalizer().weak().release(cell_of(weak));
@@ -160,7 +161,7 @@ CAIRN_API void cairn_weak_destroy(cairn_weak* weak) noexcept {
     });
 }
 
-CAIRN_API void* cairn_weak_get(cairn_weak* weak) noexcept {
+CAIRN_API void* cairn_weak_get(cairn_weak* weak CAIRN_NOESCAPE) noexcept {
     if (weak == nullptr) return nullptr;
     return inside<void*>(nullptr, [=] { return finalizer().weak().get(cell_of(weak)); });
 }
@@ -172,7 +173,7 @@ CAIRN_API cairn_ephemerons* cairn_ephemerons_create(void) noexcept {
         nullptr, [] { return reinterpret_cast<cairn_ephemerons*>(finalizer().ephemerons().create()); });
 }
 
-CAIRN_API void cairn_ephemerons_destroy(cairn_ephemerons* map) noexcept {
+CAIRN_API void cairn_ephemerons_destroy(cairn_ephemerons* map CAIRN_NOESCAPE) noexcept {
     if (map == nullptr) return;
     inside<int>(0, [=] {
         finalizer().ephemerons().destroy(map_of(map));
@@ -180,7 +181,8 @@ CAIRN_API void cairn_ephemerons_destroy(cairn_ephemerons* map) noexcept {
     });
 }
 
-CAIRN_API void* cairn_ephemerons_get(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) noexcept {
+CAIRN_API void* cairn_ephemerons_get(cairn_ephemerons* map CAIRN_NOESCAPE,
+                                     const void* key CAIRN_NOESCAPE) noexcept {
     return inside<void*>(nullptr, [=] {
         void* value = nullptr;
         finalizer().ephemerons().get(*map_of(map), key, value);
@@ -188,15 +190,16 @@ CAIRN_API void* cairn_ephemerons_get(cairn_ephemerons* map, const void* key CAIR
     });
 }
 
-CAIRN_API int cairn_ephemerons_set(cairn_ephemerons* map, void* key, void* value) noexcept {
+CAIRN_API int cairn_ephemerons_set(cairn_ephemerons* map CAIRN_NOESCAPE, void* key, void* value) noexcept {
     return inside<int>(-1, [=] { return status(finalizer().ephemerons().set(*map_of(map), key, value)); });
 }
 
-CAIRN_API int cairn_ephemerons_remove(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) noexcept {
+CAIRN_API int cairn_ephemerons_remove(cairn_ephemerons* map CAIRN_NOESCAPE,
+                                      const void* key CAIRN_NOESCAPE) noexcept {
     return inside<int>(0, [=] { return finalizer().ephemerons().remove(*map_of(map), key) ? 1 : 0; });
 }
 
-CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map) noexcept {
+CAIRN_API size_t cairn_ephemerons_count(cairn_ephemerons* map CAIRN_NOESCAPE) noexcept {
     return inside<size_t>(0, [=] { return size_t{finalizer().ephemerons().count(*map_of(map))}; });
 }
 

@@ -144,7 +144,7 @@ CAIRN_API void* cairn_alloc_conservative(size_t size) noexcept {
     return allocate_kind(size, ObjectKind::conservative);
 }
 
-CAIRN_API void cairn_free(void* object) noexcept {
+CAIRN_API void cairn_free(void* object CAIRN_NOESCAPE) noexcept {
     if (object == nullptr || !gc_runtime.is_started()) return;
     if (Mutator* thread = current_mutator()) gc_runtime.collector.free(*thread, object);
 }

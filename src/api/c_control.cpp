@@ -187,7 +187,7 @@ CAIRN_API cairn_fiber* cairn_fiber_create(void* low, size_t size, int kind) noex
     });
 }
 
-CAIRN_API void cairn_fiber_destroy(cairn_fiber* fiber) noexcept {
+CAIRN_API void cairn_fiber_destroy(cairn_fiber* fiber CAIRN_NOESCAPE) noexcept {
     if (fiber == nullptr) return;
     inside<int>(0, [=] {
         collector().world().remove_fiber(*record_of(fiber));

@@ -12,18 +12,17 @@ using heap::ScanRule;
 using heap::Shape;
 using heap::word_bytes;
 
-// False: nothing is allocated there, or it is marked already.
+// False: nothing is allocated there, or it is marked already. Of two markers at once both may be told that
+// they were first: the object is then scanned twice, and counted twice until the next cycle. That is so rare
+// that an exchange that decides costs more.
 [[gnu::always_inline]] inline bool Marker::set_mark(const pages::ObjectMap::View& map, std::uintptr_t start) {
     pages::BitPair& both = map.pair(start);
     const std::uint64_t bit = pages::ObjectMap::bit(start);
     // acquire: pairs with set_run(): the slot was zeroed before
     if ((both.allocated.load(std::memory_order_acquire) & bit) == 0) return false;
-    std::uint64_t marked = both.marked.load(std::memory_order_relaxed);  // relaxed, both: see try_mark()
-    // An exchange, since an or that tells the old bit is several times slower.
-    while ((marked & bit) == 0 &&
-           !both.marked.compare_exchange_weak(marked, marked | bit, std::memory_order_relaxed)) {
-    }
-    return (marked & bit) == 0;
+    if ((both.marked.load(std::memory_order_relaxed) & bit) != 0) return false;  // relaxed: see try_mark()
+    both.marked.fetch_or(bit, std::memory_order_relaxed);                         // relaxed: as above
+    return true;
 }
 
 // Marks of one word of mark bits, on their way: one exchange settles up to 64 of them, and no load waits for
@@ -176,7 +175,7 @@ void Marker::drain_ring(std::size_t visits) {
         else buffer->words[buffer->count++] = word;
     };
     // A locked instruction waits for the page walks of prefetches before it. So not one after the other, but
-    // many marks, then many prefetches, then the scans of what was prefetched a batch ago.
+    // many marks, then prefetches, with the scans of what was prefetched a batch ago between them.
     while (visits > 0 && (head != tail || marked_count_ != 0)) {
         const Slot* ripe = batches_[turn_];
         Slot* const fresh = batches_[turn_ ^= 1];
@@ -190,7 +189,7 @@ void Marker::drain_ring(std::size_t visits) {
             done.marked_bytes += shape.slot_bytes;
             if (shape.rule != ScanRule::nothing || shape.slot_bytes == 0) fresh[fresh_count++] = slot;
         }
-        for (unsigned i = 0; i < fresh_count; ++i)
+        for (unsigned i = ripe_count; i < fresh_count; ++i)
             __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
         if (head == tail && ripe_count == 0) {  // nothing to do meanwhile
             marked_count_ = fresh_count;
@@ -199,6 +198,7 @@ void Marker::drain_ring(std::size_t visits) {
         }
         for (unsigned i = 0; i < ripe_count; ++i) {
             const Shape& shape = shapes[ripe[i].shape];
+            if (i < fresh_count) __builtin_prefetch(reinterpret_cast<const void*>(fresh[i].start));
             if (shape.mask != 0) [[likely]] {
                 done.scanned_bytes += shape.slot_bytes;
                 for_each_field(shape, ripe[i].start, push_one);

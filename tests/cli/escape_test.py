@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """`cairn escape` from outside: what it says of a file, as text and as JSON, and of each mistake.
 
-Usage: escape_test.py CAIRN MAJORS SOURCE_DIR. MAJORS, with commas between them, are those the pass was
-built for.
+Usage: escape_test.py CAIRN MAJORS CHECKED SOURCE_DIR. MAJORS, with commas between them, are those the pass
+was built for, CHECKED those of the front end's checks; none is "-".
 """
 # SPDX-License-Identifier: MIT
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from command import Command, Skipped, expect, expect_mistake
 
-MAJORS, SOURCE = sys.argv[2].split(","), Path(sys.argv[3])
+MAJORS, CHECKED, SOURCE = sys.argv[2].split(","), sys.argv[3].split(","), Path(sys.argv[4])
 cairn = Command(sys.argv[:2])
 case = cairn.case
 PROGRAM = """
@@ -26,10 +26,18 @@ void unknown() { Vec* q = cairn::make<Vec>(1., 2.); away(q); }
 void reference() { auto& r = *cairn::make<Vec>(1., 2.); away(&r); }
 void parameter(Vec* leaking, Vec* staying) { kept = leaking; staying->x = 1; }
 """
+# The front end has something to say of lines 3 and 5.
+CHECKS = """
+#include "cairn/cairn.hpp"
+struct Node { cairn::Ptr<Node> next; Node* raw;
+    static constexpr auto cairn_pointers = cairn::pointers(&Node::next); };
+long local() { auto* n = new long(3); const long value = *n; delete n; return value; }
+long made() { auto* node = cairn::make<Node>(); return node->next == node->raw; }
+"""
 
 
-def clang():
-    for major in MAJORS:
+def clang(majors=MAJORS):
+    for major in majors:
         if shutil.which(f"clang++-{major}"):
             return f"clang++-{major}"
     raise Skipped("no clang that the pass was built for")
@@ -41,10 +49,14 @@ def source(text=PROGRAM):
     return file
 
 
-def escape(*flags, text=PROGRAM, options=(), level="-O2"):
+def escape(*flags, text=PROGRAM, options=(), level="-O2", majors=MAJORS):
     file = source(text)
-    return cairn("escape", *options, "--", clang(), "-std=c++20", level, "-I", SOURCE / "include", "-c", file,
-                 "-o", cairn.work / "program.o", *flags)
+    return cairn("escape", *options, "--", clang(majors), "-std=c++20", level, "-I", SOURCE / "include", "-c",
+                 file, "-o", cairn.work / "program.o", *flags)
+
+
+def lines_of(done):
+    return [line.split("program.cpp:")[1] for line in done.stdout.splitlines() if line.strip()]
 
 
 @case
@@ -52,7 +64,7 @@ def one_line_a_place_in_gos_words():
     done = escape()
     expect(done, 0)
     assert done.stderr == "", done.stderr
-    said = [line.split("program.cpp:")[1] for line in done.stdout.splitlines() if line.strip()]
+    said = lines_of(done)
     assert len(said) == 4, done.stdout
     assert said[0] == "6:28: Vec 'p' does not escape (16 bytes)", said
     assert said[1].startswith("7:24: Vec 'kept' escapes to heap: stored to global 'kept' at "), said
@@ -74,6 +86,41 @@ def the_same_for_programs():
     lines = json.loads(escape(options=["--json"]).stdout)
     assert [line["verdict"] for line in lines] == ["stack", "heap", "heap", "heap"], lines
     assert lines[0]["bytes"] == 16 and lines[0]["variable"] == "p" and lines[0]["line"] == 6
+
+
+@case
+def the_front_ends_checks_are_lines_too():
+    done = escape(text=CHECKS, majors=CHECKED)
+    expect(done, 0)
+    said = lines_of(done)
+    assert len(said) == 3 and done.stderr == "", (said, done.stderr)
+    assert said[0].startswith("3:44: warning: raw pointer field 'raw' to collected type 'Node'"), said
+    assert said[0].endswith("[cairn-raw-field]"), said
+    assert said[1].startswith("5:26: warning: new long 'n' does not escape: it could be a local"), said
+    assert said[2] == "6:28: Node 'node' does not escape (16 bytes)", said
+    lines = json.loads(escape(text=CHECKS, options=["--json"], majors=CHECKED).stdout)
+    assert [line["verdict"] for line in lines] == ["check", "advice", "stack"], lines
+    assert [line["subject"] for line in lines] == ["raw-field", "could-be-local", "Node"], lines
+    done = escape("-Wall", text=CHECKS + "static int unused;\n", majors=CHECKED)
+    expect(done, 0, out="raw-field", err="unused variable")
+
+
+@case
+def a_forecast_where_nothing_is_optimised():
+    for flags, level in ((["-fsyntax-only"], "-O2"), ([], "-O0")):
+        said = lines_of(escape(*flags, level=level, majors=CHECKED))
+        assert len(said) == 4, said
+        assert said[0] == "6:28: Vec 'p' does not escape", said
+        assert said[1].startswith("7:24: Vec 'kept' escapes to heap: stored to global 'kept' at "), said
+        assert said[3].startswith("9:31: moved to heap: r: passed to unknown function 'away' at "), said
+
+
+@case
+def a_link_has_nothing_to_tell():
+    expect(escape(text="int main() {}\n"), 0)
+    done = cairn("escape", "--", clang(), cairn.work / "program.o", "-o", cairn.work / "program")
+    expect(done, 0)
+    assert done.stdout == done.stderr == "", (done.stdout, done.stderr)
 
 
 @case

@@ -32,9 +32,9 @@ def run(command, env=None, timeout=120):
 
 
 def build(folder, name, compiler, cases_flags=(), flags=("-O2",), env=None):
-    """A program of both files, and what the compiler said of the cases."""
+    """A program of all files, and what the compiler said of the cases."""
     objects, said = [], ""
-    for source in ("cases", "elsewhere"):
+    for source in ("cases", "case_list", "elsewhere"):
         target = folder / f"{name}_{source}.o"
         more = list(cases_flags) if source == "cases" else []
         done = run([compiler, "-std=c++20", *flags, *more, "-I", INCLUDE, "-c", HERE / f"{source}.cpp", "-o",
@@ -135,6 +135,33 @@ def check_limits(folder):
     expect(said == wanted, f"-O0: {said}")
 
 
+def check_code(folder):
+    """What a slot has: no barrier, a lifetime, and no call that takes its frame's place."""
+    code = folder / "cases.s"
+    said = run([CLANG, "-std=c++20", "-O2", PASS[0], "-I", INCLUDE, "-S", HERE / "cases.cpp", "-o",
+                code]).stderr
+    bodies = dict(re.findall(r"^_Z\d+(c\d\w+?)v:(.*?)\.cfi_endproc", code.read_text(), re.M | re.S))
+    for name in ("c12b_two", "c12c_barrier", "c12d_ring", "c12e_self", "c23_atomic"):
+        expect(name in bodies and "cairn_barrier" not in bodies[name], f"{name} has barriers {said}")
+    expect("cairn_barrier" in bodies["c12f_ring_kept"], "objects on the heap have no barriers")
+    frame = re.search(r"subq\s+\$(\d+), %rsp", bodies["c10f_scratch"])
+    expect(frame and int(frame[1]) < 2000, f"three objects one after the other: {frame and frame[0]}")
+    for name in ("c05a_known", "c06_result", "c12d_ring"):
+        expect("call" in bodies[name] and not re.search(r"jmp\s+_Z", bodies[name]), f"{name} ends in a jump")
+
+
+def check_records(folder):
+    """The same verdicts as YAML."""
+    run([CLANG, "-std=c++20", "-O2", f"-fpass-plugin={PLUGIN}", "-I", INCLUDE, "-c", HERE / "cases.cpp", "-o",
+         folder / "cases.o", "-fsave-optimization-record=yaml", "-foptimization-record-passes=escape",
+         f"-foptimization-record-file={folder}/cases.yaml"])
+    text = (folder / "cases.yaml").read_text()
+    for kind, keys in (("Passed", ("Object", "Size")), ("Missed", ("Object", "Reason", "Where"))):
+        records = [record for record in text.split("--- !") if record.startswith(kind)]
+        full = [record for record in records if all(f"- {key}:" in record for key in keys)]
+        expect(len(full) > 20, f"{len(records)} records of {kind}, {len(full)} with {keys}")
+
+
 def main():
     if not shutil.which(CLANG):
         print(f"no {CLANG}: skipped")
@@ -151,6 +178,8 @@ def main():
         expect(not end, f"with the pass: {end}")
         check_same(table, plain, "with the pass")
         check_objects(table)
+        check_code(folder)
+        check_records(folder)
         if "--quick" not in sys.argv:
             check_forced(folder, plain)
             check_sanitized(folder)

@@ -222,7 +222,7 @@ void* cairn_alloc_noscan(size_t size) noexcept {
 void* cairn_alloc_conservative(size_t size) noexcept {
     return allocate("conservative", size, {1, 1, CAIRN_CONSERVATIVE, 0, nullptr, nullptr, nullptr, nullptr});
 }
-void cairn_free(void* object) noexcept {
+void cairn_free(void* object CAIRN_NOESCAPE) noexcept {
     auto found = objects.find(reinterpret_cast<std::uintptr_t>(object));
     if (found == objects.end()) return;
     for (cairn_weak& weak : weaks)
@@ -244,7 +244,7 @@ void** cairn_root_create(void* initial) noexcept {
     if (refusals > 0) return --refusals, nullptr;
     return *roots.insert(new void*(initial)).first;
 }
-void cairn_root_destroy(void** root) noexcept {
+void cairn_root_destroy(void** root CAIRN_NOESCAPE) noexcept {
     if (roots.erase(root) != 0) delete root;
 }
 
@@ -257,33 +257,33 @@ cairn_weak* cairn_weak_create(void* object) noexcept {
 cairn_weak* cairn_weak_copy(cairn_weak* weak) noexcept {
     return ++weak->references, weak;
 }
-void cairn_weak_destroy(cairn_weak* weak) noexcept {
+void cairn_weak_destroy(cairn_weak* weak CAIRN_NOESCAPE) noexcept {
     if (--weak->references == 0) weaks.remove_if([weak](const cairn_weak& other) { return &other == weak; });
 }
-void* cairn_weak_get(cairn_weak* weak) noexcept {
+void* cairn_weak_get(cairn_weak* weak CAIRN_NOESCAPE) noexcept {
     return weak == nullptr ? nullptr : weak->target;
 }
 
 cairn_ephemerons* cairn_ephemerons_create() noexcept {
     return *maps.insert(new cairn_ephemerons).first;
 }
-void cairn_ephemerons_destroy(cairn_ephemerons* map) noexcept {
+void cairn_ephemerons_destroy(cairn_ephemerons* map CAIRN_NOESCAPE) noexcept {
     maps.erase(map);
     delete map;
 }
-void* cairn_ephemerons_get(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) noexcept {
+void* cairn_ephemerons_get(cairn_ephemerons* map CAIRN_NOESCAPE, const void* key CAIRN_NOESCAPE) noexcept {
     auto found = map->values.find(const_cast<void*>(key));
     return found == map->values.end() ? nullptr : found->second;
 }
-int cairn_ephemerons_set(cairn_ephemerons* map, void* key, void* value) noexcept {
+int cairn_ephemerons_set(cairn_ephemerons* map CAIRN_NOESCAPE, void* key, void* value) noexcept {
     if (find(reinterpret_cast<std::uintptr_t>(key)) == nullptr) return -1;
     map->values[key] = value;
     return 0;
 }
-int cairn_ephemerons_remove(cairn_ephemerons* map, const void* key CAIRN_NOESCAPE) noexcept {
+int cairn_ephemerons_remove(cairn_ephemerons* map CAIRN_NOESCAPE, const void* key CAIRN_NOESCAPE) noexcept {
     return static_cast<int>(map->values.erase(const_cast<void*>(key)));
 }
-size_t cairn_ephemerons_count(cairn_ephemerons* map) noexcept {
+size_t cairn_ephemerons_count(cairn_ephemerons* map CAIRN_NOESCAPE) noexcept {
     return map->values.size();
 }
 

@@ -24,6 +24,25 @@ add_executable(lisp {examples}/lisp.c)
 target_link_libraries(lisp PRIVATE cairn::cairn)
 """
 
+# Temporaries: on the stack if the pass was there, or a hundred thousand heap objects.
+TEMPORARIES = """
+#include <cairn/cairn.hpp>
+#include <cstdio>
+struct Pair { double x, y; };
+volatile long rounds = 100000;
+int main() {
+    double sum = 0;
+    for (long i = 0; i < rounds; ++i) {
+        const Pair* p = cairn::make<Pair>(double(i), 2.);
+        sum += p->x + p->y;
+    }
+    cairn_stats_t stats{};
+    stats.size = sizeof stats;
+    cairn_stats(&stats);
+    std::printf("%s %g\\n", stats.allocated_objects < 1000 ? "stack" : "heap", sum);
+}
+"""
+
 
 def run(*command, **more):
     done = subprocess.run(command, capture_output=True, text=True, **more)
@@ -46,16 +65,20 @@ def by_cmake(folder, prefix, examples):
 
 def by_clang(folder, prefix, examples):
     """cairn_enable_escape_analysis, ..._checks: the plugin for this clang, a notice for another compiler."""
-    text = CMAKELISTS.format(examples=examples) + "cairn_enable_escape_analysis(hello hello_static)\n"
-    text += "cairn_enable_checks(hello)\n"
+    text = CMAKELISTS.format(examples=examples) + "add_executable(temporaries temporaries.cpp)\n"
+    text += "target_link_libraries(temporaries PRIVATE cairn::cairn)\n"
+    text += "cairn_enable_escape_analysis(hello hello_static temporaries)\ncairn_enable_checks(hello)\n"
     project = folder / "escaping"
     project.mkdir()
+    (project / "temporaries.cpp").write_text(TEMPORARIES)
     (project / "CMakeLists.txt").write_text(text)
     configure = ("cmake", "-S", project, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
     gcc = ("-B", project / "gcc", "-DCMAKE_CXX_COMPILER=g++")
     done = subprocess.run([*configure, *gcc], capture_output=True, text=True, check=True)
     assert "escape analysis needs clang, this is GNU" in done.stderr, done.stderr
     assert "the checks need clang, this is GNU" in done.stderr, done.stderr
+    run("cmake", "--build", project / "gcc", "--target", "temporaries")
+    assert run(project / "gcc/temporaries").startswith("heap ")
     checks = {plugin.stem.split("-")[-1]: plugin for plugin in prefix.rglob("libcairn-frontend-*.so")}
     for plugin in prefix.rglob("libcairn-escape-*.so"):
         clang = f"clang++-{plugin.stem.split('-')[-1]}"
@@ -66,6 +89,7 @@ def by_clang(folder, prefix, examples):
             frontend = checks.get(clang.split("-")[-1])
             assert frontend is None or f"-fplugin={frontend}" in said, said
             assert "line 3\n" in run(project / clang / "hello"), clang
+            assert run(project / clang / "temporaries").startswith("stack "), clang
 
 
 def by_pkg_config(folder, prefix, examples):

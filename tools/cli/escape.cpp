@@ -1,7 +1,8 @@
 // `cairn escape`: compiles with the escape pass and tells, line by line, what lives on the stack and why not.
 //
-//   1. Ask the compiler for its version; find the plugin for it beside this command.
-//   2. Run the command as it stands, with the plugin and its remarks added; read what it says (remarks.hpp).
+//   1. Ask the compiler for its version; find the plugins for it beside this command: the pass, which has to
+//      be there, and the front end's checks.
+//   2. Run the command as it stands, with them and their remarks added; read what it says (remarks.hpp).
 //   3. One line a place of the source, in the words of Go's compiler; the rest goes on to standard error.
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
@@ -29,7 +30,9 @@ it would make with the pass by itself. One line for each allocation by cairn::ma
   moved to heap: x     the same for a variable bound to the object: auto& x = *cairn::make<T>()
   leaking param: p     what the parameter points to may outlive the call
 
-Code that is inlined in several places may get several verdicts: the line then tells how many.
+Code that is inlined in several places may get several verdicts: the line then tells how many. At -O0 and with
+-fsyntax-only the verdicts are a forecast from the source alone. Where the checks of the front end are
+installed, their warnings are lines too.
 
   exit codes   the compiler's; 2 wrong usage; 125 no clang, or one that no plugin is here for
 
@@ -53,7 +56,7 @@ void print_json(const std::vector<Verdict>& verdicts) {
         if (!verdict.variable.empty()) line["variable"] = verdict.variable;
         if (!verdict.reason.empty()) line["reason"] = verdict.reason;
         if (verdict.bytes != 0) line["bytes"] = verdict.bytes;
-        if (verdict.kind != Verdict::Kind::parameter)
+        if (verdict.kind == Verdict::Kind::object)
             line.update({{"on_stack", verdict.on_stack}, {"on_heap", verdict.on_heap}});
         lines.push_back(std::move(line));
     }
@@ -92,6 +95,32 @@ std::optional<int> split(Arguments arguments, EscapeOptions& options, Arguments&
     return std::nullopt;
 }
 
+// Will the optimiser run? It does not with -fsyntax-only, at -O0, and when nothing is asked for.
+bool is_optimised(const Arguments& command) {
+    std::string level = "-O0";
+    for (const std::string& word : command) {
+        if (word == "-fsyntax-only") return false;
+        if (word.starts_with("-O")) level = word;
+    }
+    return level != "-O0";
+}
+
+// What is added to a command, so that the compiler tells. No word about options that a link has no use for.
+void add_plugins(Arguments& command, int major, const std::string& pass) {
+    const bool is_forecast = !is_optimised(command);
+    command.emplace_back("--start-no-unused-arguments");
+    for (const char* more : {"-Rpass=escape", "-Rpass-missed=escape", "-Rpass-analysis=escape",
+                             "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fno-discard-value-names"})
+        command.emplace_back(more);
+    command.push_back("-fpass-plugin=" + pass);
+    const OwnLibrary checks = find_own_library(fmt::format("libcairn-frontend-{}.so", major));
+    if (!checks.path.empty()) {
+        command.push_back("-fplugin=" + checks.path);
+        if (is_forecast) command.emplace_back("-fplugin-arg-cairn-escape");
+    }
+    command.emplace_back("--end-no-unused-arguments");
+}
+
 }  // namespace
 
 int escape_verb(Arguments arguments) {
@@ -112,11 +141,7 @@ int escape_verb(Arguments arguments) {
                     fmt::format("escape: no {} beside this command (looked for {}): the pass was not "
                                 "built for clang {}",
                                 name, plugin.looked_for, major));
-    for (const char* more : {"-Rpass=escape", "-Rpass-missed=escape", "-Rpass-analysis=escape",
-                             "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fno-discard-value-names"})
-        command.emplace_back(more);
-    command.push_back("-fpass-plugin=" + plugin.path);
-
+    add_plugins(command, major, plugin.path);
     const Captured done = run_captured(command);
     const Remarks remarks = read_remarks(done.output, options.with_parameters);
     if (!remarks.rest.empty()) fmt::print(stderr, "{}", remarks.rest);

@@ -46,9 +46,29 @@ private:
 };
 
 using Place = std::tuple<std::string, unsigned, unsigned, std::string>;
+using Verdicts = std::map<Place, Verdict>;
+
+// The verdict on `what` at the place that a diagnostic starts with.
+Verdict& verdict_at(Verdicts& verdicts, const std::smatch& found, const std::string& what) {
+    const unsigned line = static_cast<unsigned>(std::stoul(found[2])),
+                   column = static_cast<unsigned>(std::stoul(found[3]));
+    Verdict& verdict = verdicts[{found[1], line, column, what}];
+    verdict.file = found[1];
+    verdict.line = line;
+    verdict.column = column;
+    verdict.what = what;
+    return verdict;
+}
+
+// The same for a warning of the front end's.
+void add_check(Verdicts& verdicts, const std::smatch& found) {
+    Verdict& verdict = verdict_at(verdicts, found, found[5]);
+    verdict.kind = Verdict::Kind::check;
+    verdict.reason = found[4];
+}
 
 // Adds one remark to the verdict of its place. False: it is none of the pass's.
-bool add(std::map<Place, Verdict>& verdicts, const std::smatch& found, bool with_parameters) {
+bool add(Verdicts& verdicts, const std::smatch& found, bool with_parameters) {
     const std::string text = found[4];
     const bool is_parameter = found[5] == "-analysis";
     const bool is_leak = text.starts_with(leaking);
@@ -60,14 +80,15 @@ bool add(std::map<Place, Verdict>& verdicts, const std::smatch& found, bool with
     std::string what =
         is_leak ? text.substr(leaking.size(), text.find_first_of(": ", leaking.size()) - leaking.size())
                 : text.substr(0, std::min(stays, leaves));
-    const unsigned line = static_cast<unsigned>(std::stoul(found[2])),
-                   column = static_cast<unsigned>(std::stoul(found[3]));
-    Verdict& verdict = verdicts[{found[1], line, column, what}];
-    verdict.file = found[1];
-    verdict.line = line;
-    verdict.column = column;
+    std::string variable;  // the front end has names: 'p' (Vec)
+    if (what.starts_with("'") && what.ends_with(")") && what.find("' (") != std::string::npos) {
+        const std::size_t type = what.find("' (");
+        variable = what.substr(1, type - 1);
+        what = what.substr(type + 3, what.size() - type - 4);
+    }
+    Verdict& verdict = verdict_at(verdicts, found, what);
     verdict.kind = is_parameter ? Verdict::Kind::parameter : Verdict::Kind::object;
-    verdict.what = std::move(what);
+    verdict.variable = std::move(variable);
     if (is_leak) {
         ++verdict.on_heap;
         verdict.reason = text.substr(leaking.size() + verdict.what.size());
@@ -76,8 +97,9 @@ bool add(std::map<Place, Verdict>& verdicts, const std::smatch& found, bool with
         if (verdict.reason.empty()) verdict.reason = text.substr(leaves + to_heap.size());
     } else {
         ++verdict.on_stack;
-        if (!is_parameter)
-            verdict.bytes = std::strtoull(text.c_str() + stays + not_escaping.size() + 2, nullptr, 10);
+        const std::size_t number = stays + not_escaping.size() + 2;
+        if (!is_parameter && number < text.size())
+            verdict.bytes = std::strtoull(text.c_str() + number, nullptr, 10);
     }
     return true;
 }
@@ -103,16 +125,20 @@ Bound bound_variable(std::string_view line, unsigned column) {
 }
 
 std::string Verdict::word() const {
+    if (kind == Kind::check) return what == "could-be-local" ? "advice" : "check";
     if (kind == Kind::parameter) return on_heap != 0 ? "leaks" : "kept";
     return on_heap == 0 ? "stack" : on_stack == 0 ? "heap" : "mixed";
 }
 
 std::string Verdict::text() const {
+    if (kind == Kind::check) return fmt::format("warning: {} [cairn-{}]", reason, what);
     if (kind == Kind::parameter)
         return on_heap != 0 ? fmt::format("leaking param: {}{}", what, reason)
                             : fmt::format("{} does not escape", what);
     const std::string subject = variable.empty() ? what : fmt::format("{} '{}'", what, variable);
-    if (on_heap == 0) return fmt::format("{} does not escape ({} bytes)", subject, bytes);
+    if (on_heap == 0)
+        return fmt::format("{} does not escape{}", subject,
+                           bytes == 0 ? std::string() : fmt::format(" ({} bytes)", bytes));
     std::string text = is_reference ? fmt::format("moved to heap: {}: {}", variable, reason)
                                     : fmt::format("{} escapes to heap: {}", subject, reason);
     if (on_stack != 0)
@@ -123,9 +149,12 @@ std::string Verdict::text() const {
 Remarks read_remarks(std::string_view output, bool with_parameters) {
     static const std::regex remark(
         R"(^(.*?):(\d+):(\d+): remark: (.*) \[-Rpass(-missed|-analysis|)=escape\]$)");
+    static const std::regex check(R"(^(.*?):(\d+):(\d+): warning: (.*) \[cairn-([a-z-]+)\]$)");
+    static const std::regex count(R"(^\d+ warnings? generated\.$)");
     Remarks remarks;
-    std::map<Place, Verdict> verdicts;
+    Verdicts verdicts;
     std::string included;  // "In file included from": belongs to the next line
+    bool has_warnings = false;
     while (!output.empty()) {
         const std::size_t end = output.find('\n');
         const std::string line(output.substr(0, end));
@@ -135,16 +164,22 @@ Remarks read_remarks(std::string_view output, bool with_parameters) {
             included += line + "\n";
             continue;
         }
-        if (line.find(": remark: ") == std::string::npos || !std::regex_match(line, found, remark) ||
-            !add(verdicts, found, with_parameters))
+        const bool is_remark = line.find(": remark: ") != std::string::npos &&
+                               std::regex_match(line, found, remark) && add(verdicts, found, with_parameters);
+        const bool is_check = !is_remark && line.find(" [cairn-") != std::string::npos &&
+                              std::regex_match(line, found, check);
+        if (is_check) add_check(verdicts, found);
+        else if (!is_remark && (has_warnings || !std::regex_match(line, count))) {
             remarks.rest += included + line + "\n";
+            has_warnings = has_warnings || line.find(": warning: ") != std::string::npos;
+        }
         included.clear();
     }
     Sources sources;
     for (auto& [place, verdict] : verdicts) {
         const Bound bound = bound_variable(sources.line(verdict.file, verdict.line), verdict.column);
         if (verdict.kind == Verdict::Kind::object) {
-            verdict.variable = bound.name;
+            if (verdict.variable.empty()) verdict.variable = bound.name;
             verdict.is_reference = bound.is_reference;
         }
         remarks.verdicts.push_back(std::move(verdict));

@@ -1,7 +1,8 @@
 // The escape pass's remarks, read from what clang prints: one verdict for each place of the source.
 //
 // The pass judges every inlined copy of a line; a reader wants one line. The variable's name is taken from
-// the source itself, which needs no debug information: what stands before `=`.
+// the source itself, which needs no debug information: what stands before `=`. The front end's checks and
+// advice are lines among the others.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,20 +14,20 @@
 namespace cairn::cli {
 
 struct Verdict {
-    enum class Kind { object, parameter };
+    enum class Kind { object, parameter, check };
 
     std::string file;
     unsigned line = 0;
     unsigned column = 0;
     Kind kind = Kind::object;
-    std::string what;           // the type of the object, the name of the parameter
+    std::string what;           // the type of the object, the name of the parameter or of the check
     std::string variable;       // what it is bound to, if that is seen
     bool is_reference = false;  // auto& x = *make<T>()
-    std::string reason;         // why it escapes, first copy that does
-    std::uint64_t bytes = 0;
+    std::string reason;         // why it escapes, first copy that does; what a check says
+    std::uint64_t bytes = 0;    // 0: not told
     unsigned on_stack = 0, on_heap = 0;  // copies
 
-    std::string word() const;  // stack, heap, mixed, leaks, kept
+    std::string word() const;  // stack, heap, mixed, leaks, kept, check, advice
     std::string text() const;  // in Go's words
 };
 

@@ -110,7 +110,7 @@ void Flow::visit_argument(CallBase& call, unsigned argument, Levels levels) {
     }
     if (call.isByValArgument(argument)) {
         if (loaded(levels) == 0) return;  // a copy of the object
-        return leaks(call, why_unknown(call));
+        return leaks(call, [&] { return why_unknown(call); });
     }
     if (levels == object_address && call.doesNotCapture(argument)) return;
     auto* callee = dyn_cast<Function>(call.getCalledOperand()->stripPointerCasts());
@@ -120,17 +120,19 @@ void Flow::visit_argument(CallBase& call, unsigned argument, Levels levels) {
     // Who only reads and cannot throw has no way out but its result.
     if (call.doesNotCapture(argument) && call.onlyReadsMemory() && call.doesNotThrow())
         return taint(call, call.getType()->isVoidTy() ? 0 : reached(levels));
-    leaks(call, why_unknown(call));
+    leaks(call, [&] { return why_unknown(call); });
 }
 
 void Flow::visit_body(CallBase& call, Function& callee, unsigned argument, Levels levels) {
     if (depth_ >= max_depth) return leaks(call, "passed through too many calls to follow");
     const Summary summary = summaries_.parameter(callee, argument, levels, depth_ + 1);
     if (!summary.leaks) return taint(call, call.getType()->isVoidTy() ? 0 : summary.returned);
-    std::string place = place_of(*summary.leak.at);
-    if (!place.empty()) place = " at " + place;
-    leaks(call, "argument " + std::to_string(argument) + " of " + shown(callee) +
-                    " leaks: " + summary.leak.reason + place);
+    leaks(call, [&] {
+        std::string place = place_of(*summary.leak.at);
+        if (!place.empty()) place = " at " + place;
+        return "argument " + std::to_string(argument) + " of " + shown(callee) +
+               " leaks: " + summary.leak.reason + place;
+    });
 }
 
 bool Summaries::is_body_known(const Function& function) const {

@@ -12,6 +12,7 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Transforms/InstCombine/InstCombine.h"
+#include "llvm/Transforms/Scalar/DCE.h"
 #include "llvm/Transforms/Scalar/DeadStoreElimination.h"
 #include "llvm/Transforms/Scalar/EarlyCSE.h"
 #include "llvm/Transforms/Scalar/SROA.h"
@@ -54,11 +55,11 @@ std::string too_large(std::uint64_t bytes, std::uint64_t limit, const char* what
 
 class Judge {
 public:
-    Judge(Function& function, FunctionAnalysisManager& analyses, const Limits& limits)
+    Judge(Function& function, FunctionAnalysisManager& analyses, const Limits& limits, bool has_words)
         : library_(analyses.getResult<TargetLibraryAnalysis>(function)),
           limits_(limits),
           function_(function),
-          summaries_(limits.trusts_inline),
+          summaries_(limits.trusts_inline, has_words),
           refusal_(refusal_of(function)),
           frame_(frame_bytes(function)) {}
 
@@ -110,13 +111,13 @@ void clean_up(Function& function, FunctionAnalysisManager& analyses) {
     passes.addPass(InstCombinePass());
     passes.addPass(SimplifyCFGPass());
     passes.addPass(DSEPass());
+    passes.addPass(DCEPass());
     analyses.invalidate(function, passes.run(function, analyses));
-    drop_flag_loads(function);
 }
 
 void report_parameters(Function& function, OptimizationRemarkEmitter& emitter, const Limits& limits) {
     if (function.getSubprogram() == nullptr || !emitter.allowExtraAnalysis("escape")) return;
-    Summaries summaries(limits.trusts_inline);
+    Summaries summaries(limits.trusts_inline, true);
     for (Argument& parameter : function.args())
         if (parameter.getType()->isPointerTy() && !parameter.hasStructRetAttr())
             report_parameter(emitter, parameter,
@@ -132,7 +133,8 @@ bool EscapePass::run_once(Function& function, FunctionAnalysisManager& analyses,
     };
     std::vector<Move> moves;
     OptimizationRemarkEmitter emitter(&function);
-    Judge judge(function, analyses, limits_);
+    const bool has_words = tells_ == Tells::everything && emitter.allowExtraAnalysis("escape");
+    Judge judge(function, analyses, limits_, has_words);
     struct Stay {
         Site site;
         Leak leak;
@@ -160,6 +162,11 @@ PreservedAnalyses EscapePass::run(Function& function, FunctionAnalysisManager& a
         drop_barriers(function);
         clean_up(function, analyses);
     }
+    if (is_changed) {
+        Summaries summaries(limits_.trusts_inline, false);
+        if (!limits_.is_forced) end_lifetimes(function, summaries);
+    }
+    is_changed |= drop_flag_loads(function);
     if (tells_ == Tells::everything) {
         OptimizationRemarkEmitter emitter(&function);
         report_parameters(function, emitter, limits_);

@@ -96,8 +96,12 @@ bool Flow::follow(Value& root, Levels levels) {
     return is_alive();
 }
 
-void Flow::leaks(const Instruction& at, std::string reason) {
-    if (is_alive()) leak_ = {&at, std::move(reason)};
+void Flow::leaks(const Instruction& at, const char* reason) {
+    leaks(at, [&] { return std::string(reason); });
+}
+
+void Flow::leaks(const Instruction& at, function_ref<std::string()> reason) {
+    if (is_alive()) leak_ = {&at, summaries_.has_words() ? reason() : std::string()};
 }
 
 void Flow::taint(Value& value, Levels levels) {
@@ -179,7 +183,9 @@ void Flow::visit(Use& use, Levels levels) {
     case Instruction::Resume: return leaks(user, "thrown");
     case Instruction::Call:
     case Instruction::Invoke: return visit_call(cast<CallBase>(user), use, levels);
-    default: return leaks(user, std::string("used in a way that is not followed: ") + user.getOpcodeName());
+    default:
+        return leaks(
+            user, [&] { return std::string("used in a way that is not followed: ") + user.getOpcodeName(); });
     }
 }
 
@@ -218,7 +224,7 @@ void Flow::hold(const Instruction& at, Value& pointer, HeldAt part) {
     if (!find_bases(pointer, bases)) return leaks(at, "stored to memory through a pointer");
     for (Value* each : bases)
         if (!is_nothing(*each) && !hold_in(at, *each, {-1, part.bytes, part.levels}))
-            return leaks(at, why_elsewhere(*each));
+            return leaks(at, [&] { return why_elsewhere(*each); });
 }
 
 // False: `base` is not memory of this function's own.

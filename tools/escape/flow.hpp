@@ -20,6 +20,7 @@
 #include "levels.hpp"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/IR/DataLayout.h"
@@ -31,7 +32,7 @@ namespace cairn::escape {
 
 class Summaries;
 
-// Why an object has to be on the heap, and the instruction that says so.
+// Why an object has to be on the heap, and the instruction that says so. Without words where nobody asked.
 struct Leak {
     const llvm::Instruction* at = nullptr;
     std::string reason;
@@ -68,7 +69,8 @@ public:
 
 private:
     bool is_alive() const { return leak_.at == nullptr; }
-    void leaks(const llvm::Instruction& at, std::string reason);
+    void leaks(const llvm::Instruction& at, const char* reason);
+    void leaks(const llvm::Instruction& at, llvm::function_ref<std::string()> reason);
     void taint(llvm::Value& value, Levels levels);
     void follow_again();
     Levels content(llvm::Value& pointer, Levels levels, std::uint64_t bytes);
@@ -115,8 +117,10 @@ struct Summary {
 // far; it is followed again until that is all. What rests on such an answer is not remembered.
 class Summaries {
 public:
-    explicit Summaries(bool trusts_inline) : trusts_inline_(trusts_inline) {}
+    Summaries(bool trusts_inline, bool has_words) : trusts_inline_(trusts_inline), has_words_(has_words) {}
 
+    // Reasons are put into words, which takes longer than finding them.
+    bool has_words() const { return has_words_; }
     // The body that runs when `function` is called is the one that is here.
     bool is_body_known(const llvm::Function& function) const;
     Summary parameter(llvm::Function& function, unsigned index, Levels levels, unsigned depth);
@@ -130,6 +134,7 @@ private:
     };
 
     bool trusts_inline_;
+    bool has_words_;
     llvm::SmallVector<Open, 8> open_;
     llvm::DenseMap<std::pair<llvm::Function*, unsigned>, Summary> known_;
 };

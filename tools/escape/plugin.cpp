@@ -6,11 +6,6 @@
 //
 // A plugin is of one clang major. Another one refuses it by itself or is told apart by its version text.
 // SPDX-License-Identifier: MIT
-#include <dlfcn.h>
-
-#include <cstdlib>
-#include <string>
-
 #include "escape_pass.hpp"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -20,23 +15,13 @@
 #include "llvm/Passes/PassPlugin.h"
 #endif
 #include "llvm/Support/raw_ostream.h"
+#include "running_clang.hpp"
 
 namespace cairn::escape {
 
 namespace {
 
 using namespace llvm;
-
-// The major of the clang that loads this; 0 when it does not say.
-unsigned running_major() {
-    using Version = std::string (*)();
-    const auto version =
-        reinterpret_cast<Version>(dlsym(RTLD_DEFAULT, "_ZN5clang19getClangFullVersionB5cxx11Ev"));
-    if (version == nullptr) return 0;
-    const std::string text = version();
-    const std::size_t at = text.find("version ");
-    return at == std::string::npos ? 0 : static_cast<unsigned>(std::atoi(text.c_str() + at + 8));
-}
 
 // Tells at -O0 that nothing will happen: no other part of the pipeline does.
 class NothingMoves : public PassInfoMixin<NothingMoves> {
@@ -56,12 +41,7 @@ FunctionPassManager functions(Pass pass) {
 }
 
 void add_passes(PassBuilder& builder) {
-    const unsigned major = running_major();
-    if (major != 0 && major != LLVM_VERSION_MAJOR) {
-        errs() << "cairn-escape: this plugin is for clang " << LLVM_VERSION_MAJOR
-               << " and does nothing in clang " << major << "\n";
-        return;
-    }
+    if (!is_own_clang("cairn-escape", LLVM_VERSION_MAJOR)) return;
     const Limits limits = read_limits();
     if (limits.is_off) return;
     builder.registerPipelineStartEPCallback([](ModulePassManager& passes, OptimizationLevel level) {

@@ -34,16 +34,54 @@ void end_lifetime(IRBuilder<>& builder, Value* slot, std::uint64_t bytes) {
 #endif
 }
 
-// The last instruction that touches the object, if all do so in one block and what follows is plain code.
-Instruction* last_user(const CallBase& call, const Flow& flow) {
+// As the markers of older LLVMs want it.
+Value* slot_address(IRBuilder<>& builder, AllocaInst& slot) {
+#if LLVM_VERSION_MAJOR >= 16
+    (void)builder;
+    return &slot;
+#else
+    return builder.CreatePointerCast(&slot, builder.getInt8PtrTy());
+#endif
+}
+
+// The one start of lifetime of a slot that has no end yet; none: it is not as promote() made it.
+Instruction* start_without_end(const AllocaInst& slot) {
+    Instruction* start = nullptr;
+    SmallVector<const Value*, 4> names{&slot};
+    while (!names.empty())
+        for (const User* user : names.pop_back_val()->users()) {
+            const auto* part = dyn_cast<GetElementPtrInst>(user);
+            if (isa<BitCastInst>(user) || (part != nullptr && part->hasAllZeroIndices()))
+                names.push_back(user);
+            const auto* marker = dyn_cast<IntrinsicInst>(user);
+            if (marker == nullptr || !marker->isLifetimeStartOrEnd()) continue;
+            if (start != nullptr || marker->getIntrinsicID() == Intrinsic::lifetime_end) return nullptr;
+            start = const_cast<IntrinsicInst*>(marker);
+        }
+    return start;
+}
+
+// The last instruction that touches the slot, if all do so in the block of `start` and what follows is plain
+// code.
+Instruction* last_user(const Instruction& start, const Flow& flow) {
     Instruction* last = nullptr;
     if (!flow.holders().empty()) return nullptr;
     for (Instruction* user : flow.users()) {
-        if (user->getParent() != call.getParent() || user->isTerminator() || isa<PHINode>(user))
+        if (user->getParent() != start.getParent() || user->isTerminator() || isa<PHINode>(user))
             return nullptr;
         if (last == nullptr || last->comesBefore(user)) last = user;
     }
-    return last;
+    return last != nullptr && start.comesBefore(last) ? last : nullptr;
+}
+
+void end_at_exits(AllocaInst& slot, std::uint64_t bytes) {
+    for (BasicBlock& block : *slot.getFunction()) {
+        Instruction* exit = block.getTerminator();
+        const bool is_exit = isa<ReturnInst>(exit) || isa<ResumeInst>(exit);
+        if (!is_exit || block.getTerminatingMustTailCall() != nullptr) continue;
+        IRBuilder<> here(exit);
+        end_lifetime(here, slot_address(here, slot), bytes);
+    }
 }
 
 void drop_tail_marks(const Flow& flow) {
@@ -78,17 +116,31 @@ void promote(const Site& site, const Flow& flow) {
     slot->setAlignment(Align(site.align));
     slot->setMetadata(slot_mark, MDNode::get(function.getContext(), {}));
     drop_tail_marks(flow);
-    Instruction* last = last_user(*call, flow);
     IRBuilder<> here(call);
     Value* memory = here.CreatePointerCast(slot, call->getType());
     start_lifetime(here, memory, site.bytes);
     if (site.is_zeroed) here.CreateMemSet(memory, here.getInt8(0), site.bytes, Align(site.align));
-    if (last != nullptr) {
-        IRBuilder<> after(last->getNextNode());
-        end_lifetime(after, memory, site.bytes);
-    }
     call->replaceAllUsesWith(memory);
     call->eraseFromParent();
+}
+
+void end_lifetimes(Function& function, Summaries& summaries) {
+    const DataLayout& layout = function.getParent()->getDataLayout();
+    for (Instruction& instruction : function.getEntryBlock()) {
+        auto* slot = dyn_cast<AllocaInst>(&instruction);
+        if (slot == nullptr || slot->isArrayAllocation()) continue;
+        Instruction* start = start_without_end(*slot);
+        if (start == nullptr) continue;
+        const std::uint64_t bytes = layout.getTypeAllocSize(slot->getAllocatedType()).getFixedValue();
+        Flow flow(summaries, layout, 0);
+        if (!flow.follow(*slot, object_address)) continue;
+        if (Instruction* last = last_user(*start, flow)) {
+            IRBuilder<> after(last->getNextNode());
+            end_lifetime(after, slot_address(after, *slot), bytes);
+        } else {
+            end_at_exits(*slot, bytes);
+        }
+    }
 }
 
 bool drop_barriers(Function& function) {
@@ -107,10 +159,15 @@ bool drop_barriers(Function& function) {
     return is_changed;
 }
 
-void drop_flag_loads(Function& function) {
+bool drop_flag_loads(Function& function) {
+    bool is_changed = false;
     for (Instruction& instruction : make_early_inc_range(instructions(function)))
         if (auto* load = dyn_cast<LoadInst>(&instruction))
-            if (load->use_empty() && is_flag(load->getPointerOperand())) load->eraseFromParent();
+            if (load->use_empty() && is_flag(load->getPointerOperand())) {
+                load->eraseFromParent();
+                is_changed = true;
+            }
+    return is_changed;
 }
 
 }  // namespace cairn::escape

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "clang/AST/Attr.h"
 #include "flow.hpp"
-#include "llvm/ADT/StringSwitch.h"
 
 namespace cairn::frontend {
 
@@ -15,11 +14,11 @@ constexpr int most_calls_deep = 12;
 // Functions of the C library that keep nothing and return nothing of it.
 bool is_harmless(const FunctionDecl* callee) {
     if (!callee->isExternC() || callee->getIdentifier() == nullptr) return false;
-    return llvm::StringSwitch<bool>(callee->getName())
-        .Cases("printf", "fprintf", "snprintf", "puts", "strlen", true)
-        .Cases("memcmp", "strcmp", "free", "fread", "fwrite", true)
-        .Cases("cairn_keep_alive", "cairn_object_size", "cairn_is_collected", true)
-        .Default(false);
+    for (const llvm::StringRef known :
+         {"printf", "fprintf", "snprintf", "puts", "strlen", "memcmp", "strcmp", "free", "fread", "fwrite",
+          "cairn_keep_alive", "cairn_object_size", "cairn_is_collected"})
+        if (callee->getName() == known) return true;
+    return false;
 }
 
 std::string with_reason(const std::string& what, const Leak& inner) {

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "checks.hpp"
 #include "clang/Basic/SourceManager.h"
-#include "llvm/ADT/StringSwitch.h"
 
 namespace cairn::frontend {
 
@@ -19,9 +18,9 @@ bool is_malloc(const Expr* value) {
     const auto* call = llvm::dyn_cast<CallExpr>(value->IgnoreParenImpCasts());
     const FunctionDecl* callee = call == nullptr ? nullptr : call->getDirectCallee();
     if (callee == nullptr || callee->getIdentifier() == nullptr || !callee->isExternC()) return false;
-    return llvm::StringSwitch<bool>(callee->getName())
-        .Cases("malloc", "calloc", "realloc", "aligned_alloc", "reallocarray", true)
-        .Default(false);
+    for (const llvm::StringRef known : {"malloc", "calloc", "realloc", "aligned_alloc", "reallocarray"})
+        if (callee->getName() == known) return true;
+    return false;
 }
 
 QualType template_argument(const FunctionDecl* function) {

@@ -6,9 +6,13 @@
 //   -fplugin-arg-cairn-no-advice   no advice on new and make_unique
 //   -fplugin-arg-cairn-error       warnings are errors
 // SPDX-License-Identifier: MIT
+#include <optional>
+
 #include "checks.hpp"
+#include "clang/Basic/Version.h"
 #include "clang/Frontend/CompilerInstance.h"
 #include "clang/Frontend/FrontendPluginRegistry.h"
+#include "running_clang.hpp"
 
 namespace cairn::frontend {
 
@@ -105,7 +109,14 @@ private:
     Options options_;
 };
 
-const FrontendPluginRegistry::Add<Action> registered("cairn", "Cairn's front-end checks");
+// In another clang not even a virtual function can be called: then it is as if no plugin were loaded.
+struct Registration {
+    std::optional<FrontendPluginRegistry::Add<Action>> entry;
+    Registration() {
+        if (is_own_clang("cairn-frontend", CLANG_VERSION_MAJOR)) entry.emplace("cairn", "Cairn's checks");
+    }
+};
+const Registration registration;
 
 }  // namespace
 
