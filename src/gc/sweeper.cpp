@@ -63,6 +63,10 @@ std::size_t Sweeper::sweep(Span& span, bool is_kept) {
         freed_objects_.add(freed);
     }
     pages_swept_.add(span.pages);
+    if (alive != 0 && span.is_large() && !is_kept) {
+        heap_->centrals().of(span).place_large(&span);
+        return freed;
+    }
     // release: the span as it is now comes before; who acquires it sees it swept
     span.sweep_generation.store(heap_->shared().generation(), std::memory_order_release);
     if (is_kept) return freed;

@@ -131,6 +131,14 @@ void Central::place_swept(Span* span) {
     shared_->strays->keep(span);
 }
 
+void Central::place_large(Span* span) {
+    CAIRN_ASSERT(span->is_large());
+    const std::uint32_t generation = shared_->generation();
+    if (full_[swept_half(generation)].push(span, shared_->blocks)) return set_generation(span, generation);
+    set_generation(span, generation + 3);
+    shared_->strays->keep(span);
+}
+
 bool Central::try_place(Span* span, std::uint32_t generation) {
     const bool is_full = span->alloc_count == span->slots;
     SpanSet& set = (is_full || span->is_large() ? full_ : partial_)[swept_half(generation)];

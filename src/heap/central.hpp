@@ -114,9 +114,11 @@ public:
     [[nodiscard]] Span* cache_span(LocalPages* local);
     // Takes a span back from a cache. Sweeps it when a cycle ended meanwhile.
     void uncache_span(Span* span);
-    // Puts a swept span (generation g) where others find it: for the sweeper, and for new large objects
-    // (alloc_count 1).
+    // Puts a swept span (generation g) where others find it: for the sweeper.
     void place_swept(Span* span);
+    // Puts a large span where the next sweeper finds it, and only then calls it swept: from there on its
+    // owner may free it, and the record be another span's.
+    void place_large(Span* span);
 
     // For the sweeper: some unswept span, full ones first; it may be stale (see above). nullptr when there is
     // none.

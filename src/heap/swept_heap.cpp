@@ -32,9 +32,7 @@ void* SweptHeap::publish_large(Span* span) {
     const bool is_black = state.is_marking();
     if (is_black) state.black_bytes.add(span_bytes);
     spans_->objects().set_run(span->base, 1, pages::granule_bytes, is_black);
-    // release: the span's fields come before
-    span->sweep_generation.store(state.generation(), std::memory_order_release);
-    centrals_.of(*span).place_swept(span);
+    centrals_.of(*span).place_large(span);
     state.live_bytes.add(span_bytes);
     state.allocated_bytes.add(span_bytes);
     state.objects[0].add(1);
