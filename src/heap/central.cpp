@@ -23,7 +23,7 @@ std::uint32_t generation_of(const Span* span) {
 
 bool try_acquire_for_sweep(Span& span, std::uint32_t heap_generation) {
     // The entry of a large object that the program freed may lead to a record that has become something else.
-    if (!is_swept(span.kind)) return false;
+    // Only its generation may be asked then: that of a span that is not swept is odd, and never matches.
     std::uint32_t unswept = heap_generation - 2;
     // relaxed: spares the exchange; the exchange decides
     if (span.sweep_generation.load(std::memory_order_relaxed) != unswept) return false;
