@@ -240,4 +240,27 @@ TEST_P(Fibers, StacksThatRestKeepWhatTheyHold) {
     cairn::collect();
 }
 
+// ---- signal handlers
+
+// A handler that interrupts an allocation is told by the flag that a blocked thread has too: what is freed
+// then waits for the sweep, since the lists of what is used again may be half changed.
+TEST(SignalHandlers, FreeNothingAtOnceWhereTheAllocatorWasInterrupted) {
+    const int percent = cairn_gc_percent(-1);
+    Node* const freed = cairn::make<Node>(nullptr, nullptr, 1);
+    Node* const blocked = cairn::make<Node>(nullptr, nullptr, 2);
+    cairn::explicit_free(freed);
+    cairn_blocking_begin();
+    cairn::explicit_free(blocked);
+    cairn_blocking_end();
+    int freed_again = 0, blocked_again = 0;
+    for (int i = 0; i < 20'000; ++i) {
+        const Node* const node = cairn::make<Node>(nullptr, nullptr, 3);
+        freed_again += node == freed;
+        blocked_again += node == blocked;
+    }
+    cairn_gc_percent(percent);
+    EXPECT_EQ(freed_again, 1);
+    EXPECT_EQ(blocked_again, 0);
+}
+
 }  // namespace
