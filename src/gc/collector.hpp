@@ -301,6 +301,7 @@ private:
     bool is_watching_roots_ = false;                        // [owner] likewise
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
+    std::uint64_t arming_ns_ = 0;                           // [owner] likewise; to arm all, estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits

@@ -9,7 +9,8 @@ namespace cairn::gc {
 
 namespace {
 
-constexpr std::uint64_t chunk_bytes = std::uint64_t{64} << 10;
+// Scan work between two looks at whether the session is over.
+constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
 // Looks at a dry pool before a helper gives its CPU away, and before it sleeps between two looks: a list is
 // marked by one alone.
 constexpr unsigned patient_looks = 100;
@@ -32,12 +33,17 @@ void Crew::open(unsigned helpers) {
     base::os_wake(session_, true);
 }
 
+void Crew::dismiss() {
+    // seq_cst: a helper raises busy_ and then reads session_, we change session_ and then read busy_; one of
+    // the two sees the other's step. relaxed: the leader alone changes it
+    if (session_.load(std::memory_order_relaxed) % 2 != 0) session_.fetch_add(1, std::memory_order_seq_cst);
+}
+
 MarkCount Crew::close() {
     if (!is_open_) return {};
     is_open_ = false;
-    // seq_cst, both: a helper raises busy_ and then reads session_; one of the two sees the other's step
-    session_.fetch_add(1, std::memory_order_seq_cst);
-    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();  // seq_cst: as above
+    dismiss();
+    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();  // seq_cst: see dismiss()
     MarkCount done{marked_bytes_.value(), marked_objects_.value(), scanned_bytes_.value()};
     marked_bytes_.subtract(done.marked_bytes);
     marked_objects_.subtract(done.marked_objects);
@@ -66,7 +72,7 @@ void Crew::run() {
 
 void Crew::work(std::uint32_t session) {
     const std::uint64_t start_ns = os::thread_cpu_ns();
-    // seq_cst, here and below: see close()
+    // seq_cst, here and below: see dismiss()
     while (session_.load(std::memory_order_seq_cst) == session) {
         space_->pool->begin_hunger();
         for (unsigned looks = 0; space_->pool->is_dry(); ++looks) {
@@ -76,8 +82,8 @@ void Crew::work(std::uint32_t session) {
             else os::wait_for(session_, session, nap_ns);
         }
         space_->pool->end_hunger();
-        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before session_ is read; see close()
-        // seq_cst: after busy_ was raised; see close()
+        busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before session_ is read; see dismiss()
+        // seq_cst: after busy_ was raised; see dismiss()
         if (session_.load(std::memory_order_seq_cst) == session) {
             Marker marker(*space_);
             // relaxed: later is soon enough; close() waits for busy_

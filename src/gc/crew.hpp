@@ -33,6 +33,8 @@ public:
     void hire(unsigned helpers);
     // Has up to `helpers` of those that were hired mark from now on.
     void open(unsigned helpers);
+    // The session ends; a helper that is in the middle of a piece of work ends that first, and nobody waits.
+    void dismiss();
     // No helper holds work after this. Returns: what they did since open().
     MarkCount close();
     [[nodiscard]] bool is_open() const { return is_open_; }
@@ -50,7 +52,7 @@ private:
     void work(std::uint32_t session);
 
     const MarkSpace* space_ = nullptr;        // [fixed]
-    bool is_open_ = false;                    // [owner] the leader
+    bool is_open_ = false;                    // [owner] the leader; until close()
     unsigned started_ = 0;                    // [owner] the leader
     std::atomic<std::uint32_t> session_{0};   // [atomic]
     std::atomic<std::uint32_t> wanted_{0};    // [atomic] helpers that may join this session

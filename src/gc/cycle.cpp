@@ -297,19 +297,21 @@ bool Collector::try_finish(Marker& marker) {
     rescan_roots(marker);
     if (!(is_watching_ ? finish_written(marker) : finish_barriered(marker))) {
         ++now_.rounds;
+        // Nobody waits for a helper that lost its CPU: it may as well end its piece beside the program.
+        crew_.dismiss();
         marker.flush();
-        add_counts(crew_.close());  // still stopped: beside the program a helper might wait for a CPU first
-        world_.resume_all();
         const std::uint64_t resumed_ns = os::monotonic_ns();
+        world_.resume_all();
         note_stop(resumed_ns - start_ns);
+        add_counts(crew_.close());
         if (!pool_.is_dry()) mark_until_dry(marker);
         if (is_watching_) rest_between_slices(resumed_ns);
         return false;
     }
     finish_stopped(marker);
     now_.stop2_ns = os::monotonic_ns() - start_ns;
-    note_stop(now_.stop2_ns);
     world_.resume_all();
+    note_stop(now_.stop2_ns);
     return true;
 }
 
@@ -449,12 +451,12 @@ bool Collector::run_cycle(bool is_forced, Mutator* self) {
         finish_stopped(marker);
         marker.flush();
         now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
         world_.resume_all();
+        note_stop(now_.stop1_ns);
     } else {
         now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
         world_.resume_all();
+        note_stop(now_.stop1_ns);
         mark_concurrently(marker);
         while (!try_finish(marker)) {
         }

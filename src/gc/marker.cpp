@@ -26,6 +26,8 @@ constexpr std::size_t single_bytes = 64;
 // Words below which a buffer is not worth sharing, and page runs above which one is.
 constexpr unsigned shared_words_min = 8;
 constexpr unsigned page_runs_at_once = 16;
+// OS pages scanned again between two looks at the clock: full of pointers, 8 us each.
+constexpr std::size_t rescanned_at_once = 32;
 
 }  // namespace
 
@@ -101,8 +103,9 @@ bool Marker::rescan_next() {
     if (pages_ == nullptr) pages_ = space_.pool->take_pages();
     if (pages_ == nullptr) return false;
     Awaited awaited;
-    for (unsigned runs = 0; runs < page_runs_at_once && pages_->count != 0; ++runs) {
+    for (std::size_t pages = 0; pages < rescanned_at_once && pages_->count != 0;) {
         const std::uintptr_t run = pages_->words[--pages_->count];
+        pages += (PageRun::high_of(run) - PageRun::low_of(run)) / PageRun::page_bytes;
         if (pages_->count != 0) prefetch_page(PageRun::low_of(pages_->words[pages_->count - 1]));
         rescan_spans(awaited, PageRun::low_of(run), PageRun::high_of(run));
     }

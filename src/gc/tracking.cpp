@@ -2,7 +2,8 @@
 //
 // Tracking costs the program about a microsecond a page that it writes, and the collector a look at each of
 // those pages again. One stop with all CPUs marking costs nothing of that. So a heap that is estimated to be
-// marked within `quick_stop_ns` is marked in one stop. If that was wrong, tracking begins in that stop.
+// marked within `quick_stop_ns` is marked in one stop. If that was wrong, tracking begins in that stop, which
+// may take as long for a large heap that was taken for one with few objects; so that counts as well.
 //
 // With tracking, what was written is scanned again beside the program for as long as that makes it less. The
 // rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it
@@ -13,15 +14,17 @@
 //
 // SPDX-License-Identifier: MIT
 #include "gc/collector.hpp"
+#include "os/memory.hpp"
 #include "os/process.hpp"
 
 namespace cairn::gc {
 
 namespace {
 
-// A stop this long is estimated to be better than tracking; what it may really take before tracking begins.
-constexpr std::uint64_t quick_stop_ns = 7'000'000;
-constexpr std::uint64_t quick_limit_ns = 10'000'000;
+// A stop this long is estimated to be better than tracking. When more is to be marked than was thought,
+// tracking begins in that stop, and is to end it in time: so long it takes to arm a page.
+constexpr std::uint64_t quick_stop_ns = 4'000'000;
+constexpr std::uint64_t armed_page_ns = 40;
 // Marked sooner by one CPU than a second one wakes up.
 constexpr std::uint64_t alone_ns = 200'000;
 // Until it was measured: the time to mark an object, and the bytes of one.
@@ -57,7 +60,8 @@ bool Collector::is_quickly_marked() {
                                                         static_cast<double>(last_.live_at_end);
     const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
     quick_ns_ = static_cast<std::uint64_t>(objects * each_ns);
-    return quick_ns_ < quick_stop_ns;
+    arming_ns_ = live / os::page_bytes() * armed_page_ns;
+    return quick_ns_ + arming_ns_ < quick_stop_ns;
 }
 
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
@@ -107,7 +111,7 @@ void Collector::end_tracking() {
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
-    const bool is_done = drain_stopped(marker, start_ns + quick_limit_ns);
+    const bool is_done = drain_stopped(marker, start_ns + quick_stop_ns - arming_ns_);
     if (!is_done) {
         add_counts(crew_.close());
         note_progress(marker);
@@ -137,7 +141,8 @@ bool Collector::rescan_written(Marker& marker, GoesOn goes_on) {
     const Greyer verbs = verbs_of(marker);
     const auto visit = [&](std::uintptr_t low, std::uintptr_t high) {
         marker.add_written(low, high);
-        finalizer_.mark_dirty(low, high, verbs);
+        // Asked after the kernel's answer: who adds a finalizer and then writes to the object is seen.
+        if (finalizer_.specials().were_added()) finalizer_.mark_dirty(low, high, verbs);
     };
     bool is_all = false;
     now_.dirty_pages += watch_.collect_some(*space_.objects, visit, goes_on, is_all);
