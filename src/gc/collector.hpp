@@ -75,6 +75,8 @@ struct CycleReport {
     std::uint64_t live_at_start = 0, live_at_end = 0, marked = 0, goal = 0;
     std::uint64_t stack_bytes = 0, root_bytes = 0, dirty_pages = 0;
     std::uint64_t marked_objects = 0, scanned_bytes = 0;
+    std::uint64_t objects_made = 0;         // ever, when the cycle began
+    std::uint64_t objects_at_start = 0;     // since the cycle before, and what that had marked
     unsigned threads = 0;
     unsigned overflows = 0;                 // times that all was scanned again for want of memory
 };

@@ -13,6 +13,8 @@
 // write that makes it so costs about as much as scanning it.
 //
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+
 #include "gc/collector.hpp"
 #include "os/memory.hpp"
 #include "os/process.hpp"
@@ -21,15 +23,16 @@ namespace cairn::gc {
 
 namespace {
 
-// A stop this long is estimated to be better than tracking. When more is to be marked than was thought,
-// tracking begins in that stop, and is to end it in time: so long it takes to arm a page.
-constexpr std::uint64_t quick_stop_ns = 4'000'000;
+// A stop this long is estimated to be better than tracking; what it may really take before tracking begins,
+// and how long that takes for a page.
+constexpr std::uint64_t quick_stop_ns = 7'000'000;
+constexpr std::uint64_t quick_limit_ns = 10'000'000;
 constexpr std::uint64_t armed_page_ns = 40;
 // Marked sooner by one CPU than a second one wakes up.
 constexpr std::uint64_t alone_ns = 200'000;
-// Until it was measured: the time to mark an object, and the bytes of one.
+// Until it was measured: the time to mark an object. And to read a byte in which there is nothing.
 constexpr double first_object_ns = 12;
-constexpr double first_object_bytes = 48;
+constexpr double empty_byte_ns = 0.06;
 
 // Rounds of scanning written pages beside the program: while they find more than this, and at most so many.
 constexpr std::uint64_t few_pages = 512;
@@ -54,12 +57,14 @@ constexpr std::uint64_t many_root_bytes = std::uint64_t{1} << 20;
 bool Collector::is_quickly_marked() {
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     // As large a part of what there is as last time.
-    const double objects = last_.live_at_end == 0 ? static_cast<double>(live) / first_object_bytes
-                                                  : static_cast<double>(last_.marked_objects) *
-                                                        static_cast<double>(live) /
-                                                        static_cast<double>(last_.live_at_end);
+    const double there = static_cast<double>(now_.objects_at_start);
+    const double share = last_.objects_at_start <= last_.marked_objects
+                             ? 1
+                             : static_cast<double>(last_.marked_objects) /
+                                   static_cast<double>(last_.objects_at_start);
     const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
-    quick_ns_ = static_cast<std::uint64_t>(objects * each_ns);
+    const double reading_ns = static_cast<double>(snapshot().heap_scan_bytes) * empty_byte_ns;
+    quick_ns_ = static_cast<std::uint64_t>(std::max(there * share * each_ns, reading_ns));
     arming_ns_ = live / os::page_bytes() * armed_page_ns;
     return quick_ns_ + arming_ns_ < quick_stop_ns;
 }
@@ -74,7 +79,10 @@ void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
 // Decides how conservative spans are marked, and has the kernel watch them and large roots when it must.
 Mode Collector::choose_tracking(Mode mode) {
     is_quick_ = is_watching_ = is_watching_roots_ = false;
-    conservative_spans_ = heap_->swept().shared().conservative_spans.value();
+    heap::SweptShared& shared = heap_->swept().shared();
+    conservative_spans_ = shared.conservative_spans.value();
+    for (const base::Counter& objects : shared.objects) now_.objects_made += objects.value();
+    now_.objects_at_start = last_.marked_objects + now_.objects_made - last_.objects_made;
     if (mode != Mode::concurrent) return mode;
     if (!ConservativeWatch::is_needed(*space_.objects)) {
         if (roots_.total_bytes() < many_root_bytes || !watch_.tracker().start()) return mode;
@@ -111,7 +119,7 @@ void Collector::end_tracking() {
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
-    const bool is_done = drain_stopped(marker, start_ns + quick_stop_ns - arming_ns_);
+    const bool is_done = drain_stopped(marker, start_ns + quick_limit_ns - arming_ns_);
     if (!is_done) {
         add_counts(crew_.close());
         note_progress(marker);
