@@ -38,9 +38,12 @@ constexpr double empty_byte_ns = 0.06;
 constexpr std::uint64_t few_pages = 512;
 constexpr unsigned most_cleanings = 8;
 
-// How long a stop works through written pages, how long the program runs between two such stops, and how many
-// there are before they get longer, for the program writes faster than they clean: twice as long each time.
-constexpr std::uint64_t slice_stop_ns = 3'000'000;
+// How long a stop works through written pages, and how long the program runs between two such stops. To ask
+// the kernel about a GiB in which nothing was written takes 2 ms, so each stop is a little longer than the last.
+// When so many were not enough the program writes faster than they clean: twice as long each time.
+constexpr std::uint64_t slice_stop_ns = 2'500'000;
+constexpr std::uint64_t slice_growth_ns = 6'000;
+constexpr unsigned growing_slices = 200;
 constexpr std::uint64_t slice_rest_ns = 1'500'000;
 constexpr unsigned short_slices = 500;
 constexpr unsigned slices_of_a_length = 16;
@@ -174,8 +177,9 @@ void Collector::clean_ahead(Marker& marker) {
 // In stop 2, after the roots. False: not all was seen, or what it led to is not marked yet.
 bool Collector::finish_written(Marker& marker) {
     const unsigned beyond = now_.rounds > short_slices ? now_.rounds - short_slices : 0;
+    const std::uint64_t short_ns = slice_stop_ns + std::min(now_.rounds, growing_slices) * slice_growth_ns;
     const std::uint64_t deadline_ns =
-        os::monotonic_ns() + (slice_stop_ns << (beyond / slices_of_a_length + (beyond != 0)));
+        os::monotonic_ns() + (short_ns << (beyond / slices_of_a_length + (beyond != 0)));
     crew_.open(os::cpu_count() - 1);
     const auto drain_slice = [&] {
         while (!marker.drain(chunk_bytes))
