@@ -289,6 +289,30 @@ TEST_F(MarkerTest, ARescanSeesWhatWasWrittenInTheRange) {
     }
 }
 
+// A stop looks at the clock between two calls: a call may not take a megabyte of written pages at once.
+TEST_F(MarkerTest, WrittenPagesAreScannedAFewAtATime) {
+    constexpr std::size_t bytes = 1 << 20;
+    void** object = collector.allocate_large(bytes);
+    Marker marker = make_marker();
+    marker.push(word_of(object));
+    finish(marker);
+    void** last = &object[bytes / sizeof(void*) - 1];
+    *last = collector.allocate();
+    object[0] = collector.allocate();
+    marker.add_written(word_of(object), word_of(object) + bytes);
+    const std::uint64_t start = marker.count.scanned_bytes;
+    unsigned calls = 0;
+    for (std::uint64_t before = start; !marker.drain(1); before = marker.count.scanned_bytes) {
+        EXPECT_LE(marker.count.scanned_bytes - before, std::uint64_t{256} << 10);
+        ++calls;
+    }
+    EXPECT_GE(marker.count.scanned_bytes - start, bytes);
+    EXPECT_GE(calls, 4u);
+    EXPECT_TRUE(is_marked(object[0]));
+    EXPECT_TRUE(is_marked(*last));
+    marker.flush();
+}
+
 TEST_F(MarkerTest, FieldsAreScannedWithoutMarkingTheirObject) {
     void** object = collector.allocate(10);
     object[7] = collector.allocate();
