@@ -20,6 +20,7 @@ bool ClientSink::is_marked(std::uintptr_t object) const {
 void ClientSink::mark_only(std::uintptr_t object) { marker_.mark_only(object); }
 
 void ClientSink::drain() { (void)collector_.drain_stopped(marker_, UINT64_MAX); }
+bool ClientSink::is_young() const { return collector_.now_.is_young; }
 
 // ---- the collector's side
 
@@ -60,7 +61,7 @@ void Collector::push_client_roots(Marker& marker, bool is_ahead) {
     ClientSink sink(*this, marker);
     environment_->client->push_roots(sink);
     scanned_deferred_ = 0;
-    if (!is_ahead) return;
+    if (!is_ahead || now_.is_young) return;  // those of a young cycle are old: all are scanned in the stop
     constexpr std::size_t most_ahead = 64;
     const std::size_t count = deferred_.count();
     for (std::size_t i = 0; i < count && i < most_ahead; ++i) scan_deferred(marker, deferred_.at(i));

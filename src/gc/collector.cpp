@@ -205,6 +205,7 @@ bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId s
     if (of.slot_bytes == 0 || settings_.poisons || mutator.cache.may_be_tiny_block(shape)) return false;
     InRuntime inside(mutator);
     if (is_marking() || !sweeper_.is_done() || finalizer_.specials().were_added()) return false;
+    space_.objects->unmark(start);
     (void)mutator.cache.give_back(shape, start);
     return true;
 }
@@ -227,6 +228,7 @@ void Collector::free(Mutator& mutator, void* object) {
     ensure_swept(span, heap_->spans());
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
+        space_.objects->unmark(found.start);
         // What others may still use, or should find poisoned, waits for its span's sweep.
         if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape))
             (void)mutator.cache.give_back(span.shape, found.start);

@@ -29,6 +29,7 @@
 
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
+#include "gc/age_policy.hpp"
 #include "gc/client_marking.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
@@ -57,6 +58,7 @@ struct CollectorSettings {
     bool traces = false;    // a line a cycle
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
+    Young young = Young::by_yield;
     std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
 
     [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
@@ -67,6 +69,9 @@ struct CycleReport {
     std::uint64_t number = 0;
     bool is_forced = false;
     bool is_stw = false;
+    bool is_young = false;                  // it began with the marks of the one before
+    bool keeps_marks = false;               // the next may do so
+    std::uint64_t armed_pages = 0;          // for it, and to be written for the price of a fault
     unsigned rounds = 0;                    // stops 2 that were given up
     std::uint64_t start_ns = 0;
     std::uint64_t stop1_ns = 0, mark_ns = 0, stop2_ns = 0;  // stop2: the last
@@ -244,6 +249,12 @@ private:
     void finish_sweep();
     void trace_cycle() const;
 
+    // young.cpp
+    void choose_age(Mode mode);
+    void scan_written_since(Marker& marker);
+    void scan_written_roots(Marker& marker);
+    void keep_marks();
+
     // tracking.cpp
     [[nodiscard]] Mode choose_tracking(Mode mode);
     [[nodiscard]] bool is_quickly_marked();
@@ -287,6 +298,7 @@ private:
     base::List<Mutator, &Mutator::link> spare_mutators_;    // [lock]
     StopTimes stop_times_;                                  // [lock]
     CycleReport last_;                                      // [lock] of the last cycle
+    CycleReport last_full_;                                 // [lock] of the last one that was not young
     std::uint64_t forced_cycles_ = 0;                       // [lock]
 
     base::RankedLock<base::Rank::heap> grey_lock_;
@@ -299,9 +311,12 @@ private:
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
     bool is_watching_ = false;                              // [owner] likewise; conservative spans
     bool is_watching_roots_ = false;                        // [owner] likewise
+    AgePolicy age_policy_;                                  // [owner] likewise
+    bool may_keep_marks_ = false;                           // [owner] likewise; the next may be young
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
+    double new_byte_ns_ = 0;                                // [owner] likewise; of what is new to a young cycle
     std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
