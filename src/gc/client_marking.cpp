@@ -35,7 +35,8 @@ bool Collector::stop_settled(ThreadRecord* self) {
     constexpr unsigned most_tries = 50;
     constexpr unsigned most_looks = 200;
     for (unsigned tries = 0;; ++tries) {
-        if (!world_.stop_all(self)) return false;
+        // A thread of the program has noted where our frames begin: what they hold keeps nothing alive.
+        if (!world_.stop_all(self, self != nullptr)) return false;
         if (environment_->client == nullptr || tries == most_tries) return true;
         const Mutator* leaving = nullptr;
         world_.for_each([&](ThreadRecord& thread) {

@@ -183,6 +183,12 @@ public:
 private:
     friend class ClientSink;
     enum class Worker : std::uint32_t { none, running };
+    // Who runs a cycle: the collector's thread; a thread of the program, which leaves what takes long to that
+    // one; a thread of the program where there is no other.
+    enum class Runner : std::uint8_t { own_thread, program, program_alone };
+    enum Turn : std::uint32_t { turn_free, turn_taken, turn_handed };
+    // How far it came. half_way: marking goes on beside the program, the collector's thread is to see to it.
+    enum class Ended : std::uint8_t { done, not_yet, half_way };
 
     // collector.cpp
     static void thread_entry(void* self);
@@ -191,8 +197,11 @@ private:
     void request(std::uint32_t wanted);
     void after_allocation(Mutator& mutator, std::size_t bytes);
     void collect_inline(Mutator& mutator);
+    [[nodiscard]] bool collect_here(Mutator& mutator);
+    void take_over();
     void throttle(Mutator& mutator);
-    void take_turn();
+    [[nodiscard]] bool try_take_turn();
+    void take_turn(bool is_own_thread = false);
     void end_turn();
     void finish_cycle();
     [[nodiscard]] bool is_over_trigger() const {
@@ -225,7 +234,11 @@ private:
     [[nodiscard]] bool scan_all_deferred(Marker& marker);
 
     // cycle.cpp
-    [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
+    [[nodiscard]] bool prepare_cycle(bool is_forced, Runner runner, Mode& mode);
+    [[nodiscard]] Ended run_cycle(bool is_forced, Runner runner, Mutator* self);
+    [[nodiscard]] Mode mark_stopped(Marker& marker, Mode mode);
+    void go_on_concurrently();
+    void conclude_cycle();
     [[nodiscard]] bool begin_marking(Mutator* self);
     void scan_threads(Marker& marker);
     void scan_roots(Marker& marker, Reading reading);
@@ -258,6 +271,7 @@ private:
     // tracking.cpp
     [[nodiscard]] Mode choose_tracking(Mode mode);
     [[nodiscard]] bool is_quickly_marked();
+    [[nodiscard]] bool may_run_here(Mode mode);
     void learn_speed(std::uint64_t stop_ns, std::uint64_t objects);
     [[nodiscard]] Mode drain_quickly(Marker& marker);
     [[nodiscard]] bool begin_tracking();
@@ -317,7 +331,8 @@ private:
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
     double new_byte_ns_ = 0;                                // [owner] likewise; of what is new to a young cycle
-    std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
+    bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
+    std::atomic<std::uint32_t> turn_{turn_free};            // [atomic] to run a cycle, or to fork
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits

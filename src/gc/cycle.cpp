@@ -411,68 +411,87 @@ void Collector::note_stop(std::uint64_t ns) {
 
 // ---- all of it
 
-bool Collector::run_cycle(bool is_forced, Mutator* self) {
-    finish_sweep();
-    Mode mode = Mode::off;
+// Before the first stop: what kind of cycle it will be. False: none runs now.
+bool Collector::prepare_cycle(bool is_forced, Runner runner, Mode& mode) {
     {
         Guard guard(lock_);
-        mode = effective(settings_.mode, self != nullptr);
+        mode = effective(settings_.mode, runner == Runner::program_alone);
     }
     is_declined_ = mode == Mode::off || !may_begin();
     if (is_declined_) {
         declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
-        return true;
+        return false;
     }
     now_ = {};
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    // What is not known to be a root might be one.
-    if (!roots_.refresh() || !storage_.refresh()) return false;
     choose_age(mode);
+    return true;
+}
+
+Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* self) {
+    finish_sweep();
+    Mode mode = Mode::off;
+    if (!prepare_cycle(is_forced, runner, mode)) return Ended::done;
+    if (runner == Runner::program && !may_run_here(mode)) return Ended::not_yet;
+    // What is not known to be a root might be one.
+    if (!roots_.refresh() || !storage_.refresh()) return Ended::not_yet;
     mode = choose_tracking(mode);
     if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     now_.is_stw = mode == Mode::stw;
     if (!begin_marking(self)) {
         end_tracking();
-        return false;
+        return Ended::not_yet;
     }
     Marker marker(space_);
     if (now_.is_young) scan_written_since(marker);
     scan_threads(marker);
     push_client_roots(marker, true);
-    if (mode == Mode::stw || is_quick_) {
-        if (now_.is_young) scan_written_roots(marker);
-        else scan_roots(marker, Reading::while_stopped);
-        while (finalizer_.run_root_job(verbs_of(marker))) {
-        }
-        if (mode == Mode::stw) {
-            crew_.open(os::cpu_count() - 1);
-            (void)drain_stopped(marker, UINT64_MAX);
-        } else {
-            mode = drain_quickly(marker);
-        }
-    }
+    if (mode == Mode::stw || is_quick_) mode = mark_stopped(marker, mode);
+    if (mode == Mode::stw) finish_stopped(marker);
+    marker.flush();
+    now_.stop1_ns = os::monotonic_ns() - start_ns;
+    note_stop(now_.stop1_ns);
+    world_.resume_all();
     if (mode == Mode::stw) {
-        finish_stopped(marker);
-        marker.flush();
-        now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
-        world_.resume_all();
-    } else {
-        now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
-        world_.resume_all();
-        mark_concurrently(marker);
-        while (!try_finish(marker)) {
-        }
-        marker.flush();
+        conclude_cycle();
+        return Ended::done;
     }
+    if (runner == Runner::program) {
+        now_.worker_cpu_ns = os::thread_cpu_ns() - now_.worker_cpu_ns;
+        return Ended::half_way;
+    }
+    go_on_concurrently();
+    return Ended::done;
+}
+
+// All in stop 1, if it does not take too long.
+Mode Collector::mark_stopped(Marker& marker, Mode mode) {
+    if (now_.is_young) scan_written_roots(marker);
+    else scan_roots(marker, Reading::while_stopped);
+    while (finalizer_.run_root_job(verbs_of(marker))) {
+    }
+    if (mode != Mode::stw) return drain_quickly(marker);
+    crew_.open(os::cpu_count() - 1);
+    (void)drain_stopped(marker, UINT64_MAX);
+    return mode;
+}
+
+void Collector::go_on_concurrently() {
+    Marker marker(space_);
+    mark_concurrently(marker);
+    while (!try_finish(marker)) {
+    }
+    marker.flush();
+    conclude_cycle();
+}
+
+void Collector::conclude_cycle() {
     limit(CpuLimiter::Phase::off);
     end_tracking();
     trace_cycle();
-    return true;
 }
 
 // One line, Go's fields first: what happened when, how long the stops were, how the heap went.

@@ -65,6 +65,12 @@ bool Collector::is_quickly_marked() {
     return quick_ns_ < quick_stop_ns;
 }
 
+// Whether a thread of the program that asks for a cycle may run it: as one short stop.
+bool Collector::may_run_here(Mode mode) {
+    return mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects) && is_quickly_marked() &&
+           quick_ns_ < quick_stop_ns;
+}
+
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
     const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
