@@ -30,6 +30,9 @@ constexpr std::uint64_t quick_limit_ns = 10'000'000;
 constexpr std::uint64_t armed_page_ns = 40;
 // Marked sooner by one CPU than a second one wakes up.
 constexpr std::uint64_t alone_ns = 200'000;
+// What was learnt is true no more by so much each time it has kept a cycle from being quick, and thus from
+// teaching anything.
+constexpr double doubt = 0.95;
 // Until it was measured: the time to mark an object. And to read a byte in which there is nothing.
 constexpr double first_object_ns = 12;
 constexpr double empty_byte_ns = 0.06;
@@ -39,8 +42,8 @@ constexpr std::uint64_t few_pages = 512;
 constexpr unsigned most_cleanings = 8;
 
 // How long a stop works through written pages, and how long the program runs between two such stops. To ask
-// the kernel about a GiB in which nothing was written takes 2 ms, so each stop is a little longer than the last.
-// When so many were not enough the program writes faster than they clean: twice as long each time.
+// the kernel about a GiB in which nothing was written takes 2 ms, so each stop is a little longer than the one
+// before it. When so many were not enough the program writes faster than they clean: twice as long each time.
 constexpr std::uint64_t slice_stop_ns = 2'500'000;
 constexpr std::uint64_t slice_growth_ns = 6'000;
 constexpr unsigned growing_slices = 200;
@@ -58,7 +61,13 @@ constexpr std::uint64_t many_root_bytes = std::uint64_t{1} << 20;
 // ---- which way
 
 bool Collector::is_quickly_marked() {
+    arming_ns_ = 0;
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
+    if (now_.is_young) {
+        const std::uint64_t fresh = live > last_.marked ? live - last_.marked : 0;
+        quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_ns_);
+        return true;
+    }
     // As large a part of what there is as last time.
     const double there = static_cast<double>(now_.objects_at_start);
     const double share = last_.objects_at_start <= last_.marked_objects
@@ -72,20 +81,26 @@ bool Collector::is_quickly_marked() {
     return quick_ns_ + arming_ns_ < quick_stop_ns;
 }
 
+// Whether a thread of the program that asks for a cycle may run it: as one short stop.
+bool Collector::may_run_here(Mode mode) {
+    return mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects) && is_quickly_marked() &&
+           quick_ns_ < quick_stop_ns;
+}
+
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
-    if (objects < tells_little) return;
-    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(objects);
-    object_ns_ = object_ns_ == 0 ? each_ns : 0.75 * object_ns_ + 0.25 * each_ns;
+    const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
+    const std::uint64_t amount = now_.is_young ? fresh : objects;
+    if (amount < tells_little) return;
+    double& learnt_ns = now_.is_young ? new_byte_ns_ : object_ns_;
+    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(amount);
+    learnt_ns = learnt_ns == 0 ? each_ns : 0.75 * learnt_ns + 0.25 * each_ns;
 }
 
 // Decides how conservative spans are marked, and has the kernel watch them and large roots when it must.
 Mode Collector::choose_tracking(Mode mode) {
     is_quick_ = is_watching_ = is_watching_roots_ = false;
-    heap::SweptShared& shared = heap_->swept().shared();
-    conservative_spans_ = shared.conservative_spans.value();
-    for (const base::Counter& objects : shared.objects) now_.objects_made += objects.value();
-    now_.objects_at_start = last_.marked_objects + now_.objects_made - last_.objects_made;
+    conservative_spans_ = heap_->swept().shared().conservative_spans.value();
     if (mode != Mode::concurrent) return mode;
     if (!ConservativeWatch::is_needed(*space_.objects)) {
         if (roots_.total_bytes() < many_root_bytes || !watch_.tracker().start()) return mode;
@@ -98,6 +113,7 @@ Mode Collector::choose_tracking(Mode mode) {
         is_quick_ = true;
         return mode;
     }
+    object_ns_ *= doubt;
     if (begin_tracking()) return mode;
     now_.why_stw = watch_.reason();
     return Mode::stw;
@@ -112,8 +128,9 @@ bool Collector::begin_tracking() {
 }
 
 void Collector::end_tracking() {
-    if (is_watching_) watch_.end(*space_.objects);
-    if (is_watching_roots_) roots_.unwatch_parts(watch_.tracker());
+    if (is_watching_ && now_.keeps_marks) watch_.disarm_new(space_);
+    else if (is_watching_) watch_.end(*space_.objects);
+    if (is_watching_roots_ && !now_.keeps_marks) roots_.unwatch_parts(watch_.tracker());
 }
 
 // ---- one stop
@@ -121,13 +138,18 @@ void Collector::end_tracking() {
 // Marks in stop 1 to its end, or so far that it is better to track and go on beside the program.
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
+    const std::uint64_t start_cpu_ns = os::thread_cpu_ns();
     if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
-    const bool is_done = drain_stopped(marker, start_ns + quick_limit_ns - arming_ns_);
+    const bool is_hopeless = now_.is_young && quick_ns_ > quick_stop_ns;
+    if (is_hopeless) new_byte_ns_ *= doubt;
+    const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + quick_limit_ns - arming_ns_);
     if (!is_done) {
         add_counts(crew_.close());
         note_progress(marker);
     }
-    learn_speed(os::monotonic_ns() - start_ns, marked_objects_.value() + marker.count.marked_objects);
+    // By the CPU's time: that others had it says nothing about the next time.
+    if (!is_hopeless)
+        learn_speed(os::thread_cpu_ns() - start_cpu_ns, marked_objects_.value() + marker.count.marked_objects);
     if (is_done) {
         now_.why_stw = "few conservative objects";
     } else if (begin_tracking()) {
