@@ -42,8 +42,8 @@ constexpr std::uint64_t few_pages = 512;
 constexpr unsigned most_cleanings = 8;
 
 // How long a stop works through written pages, and how long the program runs between two such stops. To ask
-// the kernel about a GiB in which nothing was written takes 2 ms, so each stop is a little longer than the one
-// before it. When so many were not enough the program writes faster than they clean: twice as long each time.
+// the kernel about a GiB in which nothing was written takes 2 ms, so each stop is a little longer than that
+// before. When so many were not enough the program writes faster than they clean: twice as long each time.
 constexpr std::uint64_t slice_stop_ns = 2'500'000;
 constexpr std::uint64_t slice_growth_ns = 6'000;
 constexpr unsigned growing_slices = 200;
