@@ -75,6 +75,14 @@ void ConservativeWatch::follow(const pages::ObjectMap& objects) {
     followed_ = bounds;
 }
 
+bool ConservativeWatch::is_unwritten(std::uintptr_t address) {
+    constexpr std::size_t page_bytes = 4096;
+    bool is_written = false;
+    (void)tracker_.collect(base::align_down(address, page_bytes), page_bytes, false,
+                           [&](std::uintptr_t, std::uintptr_t) { is_written = true; });
+    return !is_written;
+}
+
 std::uint64_t ConservativeWatch::arm_old(const MarkSpace& space) {
     const pages::ObjectMap& objects = *space.objects;
     OldPages old(space);
