@@ -155,7 +155,8 @@ __attribute__((noinline)) bool Collector::collect_here(Mutator& mutator) {
         return false;
     }
     is_half_way_ = ended == Ended::half_way;
-    turn_.store(turn_handed, std::memory_order_release);  // release: the cycle so far, to the collector's thread
+    // release: the cycle so far, to the collector's thread
+    turn_.store(turn_handed, std::memory_order_release);
     base::os_wake(turn_, true);
     request(turn_given);
     return true;
@@ -410,7 +411,8 @@ void Collector::run_thread() {
         // acquire: see request()
         std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
         if ((wanted & turn_given) != 0) {
-            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();  // acquire: see collect_here()
+            // acquire: see collect_here()
+            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();
             wanted &= ~turn_given;
             if (wanted == 0) continue;
         }

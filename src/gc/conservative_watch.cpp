@@ -28,7 +28,8 @@ public:
             end_ = span == nullptr ? page + base::page_bytes : span->end();
             return is_old_ = span != nullptr && objects.is_marked(span->base);
         }
-        const heap::SizeClass& row = heap::size_classes[(*space_.shapes)[pages::object_entry_shape(entry)].size_class];
+        const heap::Shape& shape = (*space_.shapes)[pages::object_entry_shape(entry)];
+        const heap::SizeClass& row = heap::size_classes[shape.size_class];
         const std::uintptr_t start = page - number * base::page_bytes;
         end_ = start + row.span_bytes;
         unsigned marked = 0;

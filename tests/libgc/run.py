@@ -8,8 +8,8 @@ usage: run.py --library build/lib/libgc [--only abi|programs|clients] [--filter 
   programs  each *.c here is compiled with either's headers and run on either's library: all print the same
   clients   each script of clients/ is run on both libraries and prints the same
 
-Ours runs four times: as it is, with CAIRN_GC=stw, with CAIRN_VERIFY=1, with young cycles and CAIRN_VERIFY=1. What is not installed is skipped, and
-said. The exit code is 1 if anything differed.
+Ours runs four times: as it is, with CAIRN_GC=stw, with CAIRN_VERIFY=1, with young cycles and CAIRN_VERIFY=1.
+What is not installed is skipped, and said. The exit code is 1 if anything differed.
 """
 # SPDX-License-Identifier: MIT
 import argparse

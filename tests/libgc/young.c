@@ -1,5 +1,5 @@
-/* Old objects that come to hold the only pointer to new ones, in every place a pointer may lie: small objects,
-   a large table, static data of more than a few pages, a small variable, typed and uncollectable objects, what
+/* Old objects that come to hold the only pointer to new ones, in every place a pointer may lie: small
+   objects, a large table, static data of many pages, a small variable, typed and uncollectable objects, what
    only a finalizer's record reaches. Cycles that mark only what is new must find all of it; objects freed by
    hand and links change meanwhile, and a child of a fork goes on by itself.
    SPDX-License-Identifier: MIT */
