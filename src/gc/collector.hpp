@@ -333,7 +333,8 @@ private:
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     std::uint64_t arming_ns_ = 0;                           // [owner] likewise; to arm all, estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
-    double new_byte_ns_ = 0;                                // [owner] likewise; of what is new to a young cycle
+    double new_byte_ns_ = 0;                                // [owner] likewise; a byte new to a young cycle
+    std::atomic<bool> was_old_freed_{false};                // [atomic] a large marked object, between cycles
     bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
     std::atomic<std::uint32_t> turn_{turn_free};            // [atomic] to run a cycle, or to fork
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
