@@ -80,7 +80,7 @@ struct CycleReport {
     std::uint64_t live_at_start = 0, live_at_end = 0, marked = 0, goal = 0;
     std::uint64_t stack_bytes = 0, root_bytes = 0, dirty_pages = 0;
     std::uint64_t marked_objects = 0, scanned_bytes = 0;
-    std::uint64_t objects_made = 0;         // ever, when the cycle began
+    std::uint64_t objects_made = 0;         // ever, when the cycle began, but for those freed by hand
     std::uint64_t objects_at_start = 0;     // since the cycle before, and what that had marked
     unsigned threads = 0;
     unsigned overflows = 0;                 // times that all was scanned again for want of memory
@@ -266,6 +266,8 @@ private:
 
     // young.cpp
     void choose_age(Mode mode);
+    [[nodiscard]] bool clear_marks_ahead(Mutator* self);
+    void clear_marks();
     void scan_written_since(Marker& marker);
     void scan_written_roots(Marker& marker);
     void keep_marks();
@@ -329,6 +331,7 @@ private:
     bool is_watching_roots_ = false;                        // [owner] likewise
     AgePolicy age_policy_;                                  // [owner] likewise
     bool may_keep_marks_ = false;                           // [owner] likewise; the next may be young
+    bool clears_marks_ = false;                             // [owner] likewise; kept ones, first of all
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     std::uint64_t arming_ns_ = 0;                           // [owner] likewise; to arm all, estimated

@@ -1,5 +1,7 @@
 // One cycle, step by step: the two stops and what lies between them.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+
 #include "gc/collector.hpp"
 #include "os/memory.hpp"
 #include "os/process.hpp"
@@ -110,6 +112,7 @@ bool Collector::begin_marking(Mutator* self) {
     }
     CAIRN_CHECK(sweeper_.is_done());
     was_old_freed_.store(false, std::memory_order_relaxed);  // relaxed: as above
+    clear_marks();
     for (unsigned shape = 0; shape < centrals.shapes().count(); ++shape) centrals.of(shape).reset_unswept();
 
     started_.fetch_add(1, std::memory_order_release);  // release: see collect()
@@ -431,8 +434,11 @@ bool Collector::prepare_cycle(bool is_forced, Runner runner, Mode& mode) {
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
-    for (const base::Counter& objects : heap_->swept().shared().objects) now_.objects_made += objects.value();
-    now_.objects_at_start = last_.marked_objects + now_.objects_made - last_.objects_made;
+    heap::SweptShared& shared = heap_->swept().shared();
+    for (const base::Counter& objects : shared.objects) now_.objects_made += objects.value();
+    now_.objects_made -= std::min(now_.objects_made, shared.freed_objects.value());
+    now_.objects_at_start =
+        last_.marked_objects + now_.objects_made - std::min(now_.objects_made, last_.objects_made);
     choose_age(mode);
     return true;
 }
@@ -443,7 +449,7 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
     if (!prepare_cycle(is_forced, runner, mode)) return Ended::done;
     if (runner == Runner::program && !may_run_here(mode)) return Ended::not_yet;
     // What is not known to be a root might be one.
-    if (!roots_.refresh() || !storage_.refresh()) return Ended::not_yet;
+    if (!roots_.refresh() || !storage_.refresh() || !clear_marks_ahead(self)) return Ended::not_yet;
     mode = choose_tracking(mode);
     if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();

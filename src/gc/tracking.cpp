@@ -68,12 +68,12 @@ bool Collector::is_quickly_marked() {
         quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_ns_);
         return true;
     }
-    // As large a part of what there is as last time.
+    // As large a part of what there is as the last time that all was marked.
     const double there = static_cast<double>(now_.objects_at_start);
-    const double share = last_.objects_at_start <= last_.marked_objects
+    const double share = last_full_.objects_at_start <= last_full_.marked_objects
                              ? 1
-                             : static_cast<double>(last_.marked_objects) /
-                                   static_cast<double>(last_.objects_at_start);
+                             : static_cast<double>(last_full_.marked_objects) /
+                                   static_cast<double>(last_full_.objects_at_start);
     const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
     const double reading_ns = static_cast<double>(snapshot().heap_scan_bytes) * empty_byte_ns;
     quick_ns_ = static_cast<std::uint64_t>(std::max(there * share * each_ns, reading_ns));

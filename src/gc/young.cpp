@@ -9,7 +9,7 @@
 //                     again stays marked: whatever is written there is seen like any write into the old one
 //   young cycle       in stop 1, the marked objects of all pages that were written or never armed are scanned
 //                     again, then the roots; all that is white is marked, and is old from there on
-//   full cycle        all marks are cleared before stop 1
+//   full cycle        all marks are cleared in stop 1, or before it where they are many
 //
 // A page is armed when nearly all slots of its spans are marked. Others are allocated from, so most of them
 // would be written anyway, and a fault costs more than a look at a page.
@@ -33,6 +33,8 @@ namespace {
 
 // What a page that was armed costs whoever writes it first.
 constexpr std::uint64_t fault_ns = 1000;
+// Bits of this size and more are not cleared in a stop.
+constexpr std::uint64_t many_bit_bytes = std::uint64_t{2} << 20;
 
 }  // namespace
 
@@ -53,9 +55,26 @@ void Collector::choose_age(Mode mode) {
     const bool has_marks = shared.keeps_marks.load(std::memory_order_relaxed);
     now_.is_young = is_possible && has_marks && !wants_full;
     may_keep_marks_ = is_possible;  // so far; see keep_marks()
+    clears_marks_ = has_marks && !now_.is_young;
     if (is_possible) watch_.follow(*space_.objects);
-    if (!has_marks || now_.is_young) return;
-    shared.keeps_marks.store(false, std::memory_order_relaxed);  // relaxed: as above
+}
+
+// Where that takes too long for a stop; false: the world could not be stopped. A thread inside the runtime
+// may be sweeping a span by its marks still, though none is left to be swept. So all are stopped once before.
+bool Collector::clear_marks_ahead(Mutator* self) {
+    if (!clears_marks_ || space_.objects->ready_bytes() < many_bit_bytes) return true;
+    if (!world_.stop_all(self == nullptr ? nullptr : &self->thread, self != nullptr)) return false;
+    world_.resume_all();
+    clear_marks();
+    return true;
+}
+
+// Needs: nobody sweeps.
+void Collector::clear_marks() {
+    if (!clears_marks_) return;
+    clears_marks_ = false;
+    // relaxed: nobody sweeps
+    heap_->swept().shared().keeps_marks.store(false, std::memory_order_relaxed);
     space_.objects->clear_marks();
 }
 
