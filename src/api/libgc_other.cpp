@@ -91,7 +91,6 @@ __attribute__((visibility("default"))) void GC_incr_bytes_freed(size_t) {}
 
 // ---- not supported
 
-void GC_register_disclaim_proc(int, GC_disclaim_proc, int) { unsupported("GC_register_disclaim_proc"); }
 void GC_suspend_thread(pthread_t) { unsupported("GC_suspend_thread"); }
 void GC_resume_thread(pthread_t) { unsupported("GC_resume_thread"); }
 int GC_is_thread_suspended(pthread_t) { return 0; }
