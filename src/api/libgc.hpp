@@ -8,8 +8,9 @@
 //   libgc_disclaim.cpp   procedures that are asked before an object of their kind is reclaimed
 //   libgc_links.cpp      links that become null
 //   libgc_threads.cpp    registration, blocking, the lock, creation of threads
+//   libgc_suspend.cpp    threads that the program suspends
 //   libgc_collect.cpp    cycles, roots, statistics
-//   libgc_other.cpp      debug variants, and what is not supported
+//   libgc_other.cpp      debug variants, and what is nothing here
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
 // everything. Callbacks of the client are made in two places only: with the world stopped, by the
@@ -68,7 +69,7 @@ public:
             ++depth_;
             return;
         }
-        lock_.lock();
+        if (!lock_.try_lock()) wait(by.thread);
         owner_.store(&by, std::memory_order_relaxed);  // relaxed: only we find ourselves in it
     }
     void unlock(gc::Mutator& by) {
@@ -85,6 +86,17 @@ public:
     }
 
 private:
+    // Who has the lock may be stopping the world, or this thread alone: it waits as one that rests, and has
+    // the lock only when it runs.
+    [[gnu::noinline]] void wait(gc::ThreadRecord& thread) {
+        do {
+            gc::World::enter_blocking(thread);
+            lock_.lock();
+            lock_.unlock();
+            gc::World::leave_blocking(thread);
+        } while (!lock_.try_lock());
+    }
+
     base::RankedLock<base::Rank::fibers> lock_;
     std::atomic<gc::Mutator*> owner_{nullptr};  // [atomic]
     unsigned depth_ = 0;                        // [lock] beyond the first time
@@ -187,8 +199,6 @@ void read_settings();
 void prepare_roots();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
-// Says that a function is not there and aborts.
-[[noreturn]] void unsupported(const char* function);
 extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
 extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
 extern constinit GC_start_callback_proc start_callback;

@@ -160,12 +160,6 @@ void warn(const char* format, GC_word argument) {
     dprintf(STDERR_FILENO, format, argument);
 }
 
-void unsupported(const char* function) {
-    base::Message text;
-    text << function << " is not supported by Cairn's libgc";
-    base::fatal(text.view());
-}
-
 void call_start_callback() {
     if (start_callback != nullptr) start_callback();
 }

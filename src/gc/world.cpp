@@ -18,6 +18,7 @@ constexpr std::uint32_t stopped = static_cast<std::uint32_t>(ThreadState::stoppe
 constexpr std::uint32_t blocked = static_cast<std::uint32_t>(ThreadState::blocked);
 constexpr std::uint32_t gone = static_cast<std::uint32_t>(ThreadState::gone);
 constexpr std::uint32_t wanted = ThreadRecord::wanted;
+constexpr std::uint32_t held = ThreadRecord::held;
 
 constexpr std::uint32_t bias = std::uint32_t{1} << 30;
 constexpr std::uint64_t first_look_ns = 2'000'000;    // no thread of a healthy machine is so late
@@ -186,16 +187,21 @@ void World::acknowledge() {
 
 // ---- the stopper
 
-// Needs not to be stopped itself: counts as blocked while it waits.
+// Needs not to be stopped itself: counts as blocked while it waits. Who was held meanwhile lets the list go
+// before it waits for its release.
 void World::lock_list(ThreadRecord* self) {
-    if (list_lock_.try_lock()) return;
-    if (self == nullptr) {
+    while (!list_lock_.try_lock()) {
+        if (self == nullptr) {
+            list_lock_.lock();
+            return;
+        }
+        enter_blocking(*self);
         list_lock_.lock();
-        return;
+        const bool is_free = !is_held(*self);  // nobody is wanted, or held, while we hold the list
+        if (!is_free) list_lock_.unlock();
+        leave_blocking(*self);
+        if (is_free) return;
     }
-    enter_blocking(*self);
-    list_lock_.lock();
-    leave_blocking(*self);  // nobody is wanted while we hold the list
 }
 
 // A child of a fork() that ran no handlers (_Fork, a bare system call) has one thread, under a new number.
@@ -232,7 +238,7 @@ void World::ask(ThreadRecord& thread, std::uint32_t& asked) {
     if (state == running) {
         ++asked;
         signal_to(thread);
-    } else if (state == blocked && !os::is_thread_alive(thread.tid)) {
+    } else if ((state & ~held) == blocked && !os::is_thread_alive(thread.tid)) {
         ++asked;
         declare_gone(thread, ThreadState::blocked);
     }
@@ -250,7 +256,9 @@ void World::signal_to(ThreadRecord& thread) {
 }
 
 void World::declare_gone(ThreadRecord& thread, ThreadState from) {
-    std::uint32_t state = static_cast<std::uint32_t>(from) | wanted;
+    // relaxed: held or not is decided under the list's lock, which is ours
+    const std::uint32_t flags = wanted | (thread.state.load(std::memory_order_relaxed) & held);
+    std::uint32_t state = static_cast<std::uint32_t>(from) | flags;
     // relaxed, twice: nobody else is there to look; it may just have answered
     if (thread.state.compare_exchange_strong(state, gone | wanted, std::memory_order_relaxed,
                                              std::memory_order_relaxed))  // relaxed: as above
@@ -356,6 +364,30 @@ void World::resume_one(ThreadRecord& thread) {
     // release: as in resume_all()
     if (thread.link.is_listed) thread.state.fetch_and(~wanted, std::memory_order_release);
     end_stop();
+}
+
+void World::hold(ThreadRecord& thread) {
+    const bool is_self = &thread == current_thread;
+    if (is_self) {
+        enter_blocking(thread);
+        lock_list(nullptr);
+    }
+    thread.state.fetch_or(held, std::memory_order_relaxed);  // relaxed: what rests stays where it is
+    if (!is_self) return;
+    list_lock_.unlock();
+    leave_blocking(thread);
+}
+
+void World::release(ThreadRecord& thread) {
+    ThreadRecord* const self = current_thread;
+    if (self != nullptr) enter_runtime(*self);
+    lock_list(self);
+    // release: what the caller did before, to the thread when it runs again
+    const std::uint32_t state = thread.state.fetch_and(~held, std::memory_order_release);
+    if ((state & held) != 0) epoch_.fetch_add(1, std::memory_order_release);  // release: as in end_stop()
+    list_lock_.unlock();
+    if ((state & held) != 0) base::os_wake(epoch_, true);
+    if (self != nullptr) leave_runtime(*self);
 }
 
 // A stop failed: nobody is wanted, and the answers of those who rested meanwhile have all come in.

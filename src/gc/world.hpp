@@ -98,6 +98,16 @@ public:
     [[nodiscard]] bool stop_one(ThreadRecord& thread);
     void resume_one(ThreadRecord& thread);
 
+    // Keeps a thread from going on after resume_one(), until release(); or the caller, at once. Needs:
+    // stop_one(); for the caller that it is outside of our code.
+    void hold(ThreadRecord& thread);
+    // Lets it go on. Nothing if it was not held, or is not attached any more.
+    void release(ThreadRecord& thread);
+    [[nodiscard]] static bool is_held(const ThreadRecord& thread) {
+        // relaxed: true of a moment ago
+        return (thread.state.load(std::memory_order_relaxed) & ThreadRecord::held) != 0;
+    }
+
     // Visits every attached thread's record, the caller's own too. Needs: the world stopped, or the list
     // locked.
     template <class Visit>
