@@ -37,7 +37,7 @@ static void push(void) {
     ++pushes;
     for (int i = 0; i < tries; ++i) {
         void* shown = (void*)~hidden[i];
-        if (hidden[i] != 0) GC_push_all(&shown, &shown + 1);
+        if (hidden[i] != 0) GC_push_all_eager(&shown, &shown + 1);
     }
 }
 static void fill_hidden(void) {
