@@ -8,8 +8,8 @@ time counts, memory of that run. What they print must be equal. The longest stop
 which ours reports it (CAIRN_REPORT) and the original tells each (GC_PRINT_STATS). --newer: a folder with
 another build of the original. Programs that are not installed are left out, and said.
 
---starts: only how long a program takes that does nothing, N times on each library in turn; the median of each,
-and of the differences between runs that follow each other.
+--starts: only how long a program takes that does nothing, N times on each library in turn; the median of
+each, and of the differences between runs that follow each other.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -75,7 +75,8 @@ def prepare(work):
         subprocess.run(["guile", "-c", compile_it], capture_output=True, check=True)
         (work / f"{source.stem}.go.scm").write_text(f'(load-compiled "{work}/{source.stem}.go")\n')
     (work / "empty.html").write_text("<p>nothing\n")
-    (work / "empty.c").write_text("#include <gc.h>\nint main(void) { GC_INIT(); return GC_MALLOC(16) == NULL; }\n")
+    text = "#include <gc.h>\nint main(void) { GC_INIT(); return GC_MALLOC(16) == NULL; }\n"
+    (work / "empty.c").write_text(text)
     headers = HERE.parent / "include/cairn/compat"
     for source in (HERE / "libgc/trees.c", work / "empty.c"):
         subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, source, "-o",

@@ -41,6 +41,8 @@ struct ThreadRecord {
     std::uintptr_t thread_pointer = 0;             // [fixed] for os::block_of_module()
     std::atomic<std::uint32_t> state{0};           // [atomic] a ThreadState, perhaps `wanted` or `held`
     std::atomic<std::uint32_t> is_signalled{0};    // [atomic] 1: a signal is on its way, send no second
+    std::atomic<std::uint32_t> is_insisted{0};     // [atomic] likewise of the signal that passes masks
+    bool is_deaf = false;                          // [lock] it blocks the stop signal, or did
     std::atomic<std::uint32_t> runtime_depth{0};   // [owner] and its signal handler; a guess for others
     std::uint32_t blocking_depth = 0;              // [owner]
     const os::StopContext* context = nullptr;      // [owner] while parked in the handler: its registers

@@ -68,6 +68,8 @@ void World::attach(ThreadRecord& thread) {
     const os::MemoryRange block = os::thread_block();
     list_lock_.lock();
     CAIRN_CHECK(!thread.link.is_listed);
+    // A signal that somebody waits for with sigwait() would be taken by that.
+    thread.is_deaf = os::is_stop_signal_blocked() && os::install_insistent_handler(on_insistent);
     thread.tid = os::thread_id();
     thread.stack = stack;
     thread.block = block;
@@ -83,6 +85,7 @@ void World::attach(ThreadRecord& thread) {
     // relaxed, these three: the list's lock publishes the record
     thread.state.store(running, std::memory_order_relaxed);    // relaxed: as above
     thread.is_signalled.store(0, std::memory_order_relaxed);   // relaxed: as above
+    thread.is_insisted.store(0, std::memory_order_relaxed);    // relaxed: as above
     thread.runtime_depth.store(1, std::memory_order_relaxed);  // relaxed: as above; until we are done
     std::atomic_signal_fence(std::memory_order_seq_cst);       // the handler sees a complete record
     current_thread = &thread;
@@ -97,6 +100,7 @@ void World::detach(ThreadRecord& thread) {
     take_signal_stack(thread);
     lock_list(&thread);
     threads_.remove(&thread);
+    await_insistent(thread);
     current_thread = nullptr;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal that is still on its way finds nobody
     thread.world = nullptr;
@@ -104,6 +108,15 @@ void World::detach(ThreadRecord& thread) {
     thread.runtime_depth.store(0, std::memory_order_relaxed);  // relaxed: nobody looks any more
     thread.state.store(gone, std::memory_order_relaxed);       // relaxed: the lock orders it; no roots
     list_lock_.unlock();
+}
+
+// One that comes when the thread is not known any more would be taken for libc's. It was sent before the list
+// was ours, so it is here as soon as the kernel looks; blocked all the same it may never come.
+void World::await_insistent(ThreadRecord& thread) {
+    constexpr int most_looks = 1000;
+    // relaxed: set under the list's lock, cleared by our own handler
+    for (int i = 0; i < most_looks && thread.is_insisted.load(std::memory_order_relaxed) != 0; ++i)
+        os::yield_cpu();
 }
 
 // The caller's frames that end with this call, its registers in them, are copied.
@@ -175,9 +188,22 @@ void World::on_stop(const os::StopContext& context) {
     if (thread == nullptr) return;
     // acquire, release: who finds the flag set sends no signal, and we then see what it wanted
     thread->is_signalled.exchange(0, std::memory_order_acq_rel);
-    if (thread->runtime_depth.load(std::memory_order_relaxed) > 0) return;  // relaxed: the same thread
+    park_if_wanted(*thread, context);
+}
+
+// False: nobody of us sent it.
+bool World::on_insistent(const os::StopContext& context) {
+    ThreadRecord* thread = current_thread;
+    // acquire, release: as above
+    if (thread == nullptr || thread->is_insisted.exchange(0, std::memory_order_acq_rel) == 0) return false;
+    park_if_wanted(*thread, context);
+    return true;
+}
+
+void World::park_if_wanted(ThreadRecord& thread, const os::StopContext& context) {
+    if (thread.runtime_depth.load(std::memory_order_relaxed) > 0) return;  // relaxed: the same thread
     // relaxed: only a look; park() orders
-    if (thread->state.load(std::memory_order_relaxed) == (running | wanted)) park(*thread, &context);
+    if (thread.state.load(std::memory_order_relaxed) == (running | wanted)) park(thread, &context);
 }
 
 void World::acknowledge() {
@@ -245,13 +271,14 @@ void World::ask(ThreadRecord& thread, std::uint32_t& asked) {
 }
 
 void World::signal_to(ThreadRecord& thread) {
+    std::atomic<std::uint32_t>& is_sent = thread.is_deaf ? thread.is_insisted : thread.is_signalled;
     // release: the flag `wanted`, to the handler that clears this; acquire: its order with that
-    if (thread.is_signalled.exchange(1, std::memory_order_acq_rel) != 0) return;
-    switch (os::send_stop(thread.tid)) {
+    if (is_sent.exchange(1, std::memory_order_acq_rel) != 0) return;
+    switch (thread.is_deaf ? os::send_insistent(thread.tid) : os::send_stop(thread.tid)) {
         case os::Sent::sent: ++last_stop_.signals; return;
         case os::Sent::gone: declare_gone(thread, ThreadState::running); return;
         // relaxed: sent again by look_at_late()
-        case os::Sent::refused: thread.is_signalled.store(0, std::memory_order_relaxed); return;
+        case os::Sent::refused: is_sent.store(0, std::memory_order_relaxed); return;
     }
 }
 
@@ -303,6 +330,7 @@ bool World::look_at_late(std::uint64_t waited_ns) {
         // Its queue was full, or the flag was left by a process that we were forked from.
         // relaxed: sent again below
         if (!is_deaf && !is_ours) thread.is_signalled.store(0, std::memory_order_relaxed);
+        if (is_deaf && !thread.is_deaf) thread.is_deaf = os::install_insistent_handler(on_insistent);
         signal_to(thread);
         if (waited_ns < (is_deaf ? patience_.blocked_ns : patience_.silent_ns)) return;
         if (is_hopeful) explain(thread, standing);
@@ -505,6 +533,7 @@ void World::reset_in_child(ThreadRecord* survivor) {
     list_lock_.reset_after_fork();
     while (ThreadRecord* thread = threads_.pop_front()) {
         thread->is_signalled.store(0, std::memory_order_relaxed);  // relaxed: one thread, no signals yet
+        thread->is_insisted.store(0, std::memory_order_relaxed);   // relaxed: as above
         if (thread == survivor) continue;
         thread->world = nullptr;
         thread->state.store(gone, std::memory_order_relaxed);  // relaxed: one thread
