@@ -117,6 +117,7 @@ bool GcRuntime::start() {
         settings.gc_percent = options.gc_percent;
         settings.memory_limit = options.memory_limit;
         settings.mode = options.gc_mode;
+        settings.young = options.gc_young;
         settings.traces = options.trace_gc;
         settings.verifies = options.verify_often;
         settings.poisons = options.poisons;

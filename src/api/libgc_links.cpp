@@ -6,6 +6,8 @@
 //
 // Floor: api. Locks: alloc_lock, or the world stopped.
 // SPDX-License-Identifier: MIT
+#include <cstring>
+
 #include "api/address_table.hpp"
 #include "api/libgc.hpp"
 
@@ -16,7 +18,57 @@ namespace {
 struct Link {
     std::uintptr_t object;  // [lock] start of what it names
 };
-using Links = AddressTable<Link>;
+
+// A table, and which of its links are new: a young cycle looks at these alone, since what the others name and
+// lie in is marked. Addresses of links taken out meanwhile may be among them.
+class Links {
+public:
+    using Entry = AddressTable<Link>::Entry;
+
+    [[nodiscard]] Link* find(std::uintptr_t address) { return table_.find(address); }
+    [[nodiscard]] Link* add(std::uintptr_t address) { return table_.add(address); }
+    bool remove(std::uintptr_t address) { return table_.remove(address); }
+    // The link was added, or names another object.
+    void note_new(std::uintptr_t address) {
+        if (fresh_count_ == most_fresh_) knows_fresh_ = knows_fresh_ && grow();
+        if (knows_fresh_) fresh_[fresh_count_++] = address;
+    }
+    // All links were looked at.
+    void forget_new() {
+        fresh_count_ = 0;
+        knows_fresh_ = true;
+    }
+    // As AddressTable::sift().
+    template <class Touch, class Visit>
+    void sift(bool is_young, Touch touch, Visit visit) {
+        if (!is_young || !knows_fresh_) return table_.sift(touch, visit);
+        for (std::size_t i = 0; i < fresh_count_; ++i) {
+            Link* link = table_.find(fresh_[i]);
+            if (link != nullptr && visit(Entry{fresh_[i], *link})) table_.remove(fresh_[i]);
+        }
+    }
+
+private:
+    [[nodiscard]] bool grow() {
+        const std::size_t most = most_fresh_ == 0 ? 512 : 2 * most_fresh_;
+        auto* fresh = static_cast<std::uintptr_t*>(os::alloc(most * sizeof *fresh_, memory_));
+        if (fresh == nullptr) return false;
+        if (fresh_ != nullptr) {
+            std::memcpy(fresh, fresh_, fresh_count_ * sizeof *fresh_);
+            os::free(fresh_, most_fresh_ * sizeof *fresh_, memory_);
+        }
+        fresh_ = fresh;
+        most_fresh_ = most;
+        return true;
+    }
+
+    AddressTable<Link> table_;        // [lock] alloc_lock, as all
+    std::uintptr_t* fresh_ = nullptr; // [lock] addresses of links
+    std::size_t fresh_count_ = 0;     // [lock]
+    std::size_t most_fresh_ = 0;      // [lock]
+    bool knows_fresh_ = true;         // [lock] false: memory was short, all may be new
+    os::Stat memory_;                 // [atomic]
+};
 constinit Links short_links;  // [lock] alloc_lock
 constinit Links long_links;   // [lock] alloc_lock
 
@@ -29,11 +81,13 @@ int add(Links& table, void** link, const void* object) {
     const auto named = reinterpret_cast<std::uintptr_t>(object);
     if (Link* known = table.find(address_of(link))) {
         known->object = named;
+        table.note_new(address_of(link));
         return GC_DUPLICATE;
     }
     Link* fresh = table.add(address_of(link));
     if (fresh == nullptr) return GC_NO_MEMORY;
     fresh->object = named;
+    table.note_new(address_of(link));
     return GC_SUCCESS;
 }
 
@@ -53,6 +107,7 @@ int move(Links& table, void** link, void** new_link) {
     Link* fresh = table.add(address_of(new_link));
     if (fresh == nullptr) return GC_NO_MEMORY;
     *fresh = moved;
+    table.note_new(address_of(new_link));
     return GC_SUCCESS;
 }
 
@@ -65,20 +120,23 @@ void fetch(std::uintptr_t object) {
 }  // namespace
 
 void clear_links(gc::ClientSink& sink, bool are_long) {
-    links(are_long).sift([](const Links::Entry& entry) { fetch(entry.value.object); },
-                         [&](const Links::Entry& entry) {
-                             if (sink.is_marked(entry.value.object)) return false;
-                             *reinterpret_cast<void**>(entry.address) = nullptr;
-                             return true;
-                         });
+    links(are_long).sift(
+        sink.is_young(), [](const Links::Entry& entry) { fetch(entry.value.object); },
+        [&](const Links::Entry& entry) {
+            if (sink.is_marked(entry.value.object)) return false;
+            *reinterpret_cast<void**>(entry.address) = nullptr;
+            return true;
+        });
 }
 
 void drop_dangling_links(gc::ClientSink& sink, bool are_long) {
-    links(are_long).sift([](const Links::Entry& entry) { fetch(entry.address); },
-                         [&](const Links::Entry& entry) {
-                             const Object home = object_of(reinterpret_cast<const void*>(entry.address));
-                             return home.start != 0 && !sink.is_marked(home.start);
-                         });
+    links(are_long).sift(
+        sink.is_young(), [](const Links::Entry& entry) { fetch(entry.address); },
+        [&](const Links::Entry& entry) {
+            const Object home = object_of(reinterpret_cast<const void*>(entry.address));
+            return home.start != 0 && !sink.is_marked(home.start);
+        });
+    links(are_long).forget_new();
 }
 
 }  // namespace cairn::api::libgc

@@ -24,6 +24,7 @@ struct Options {
     bool trace_scavenger = false;
     bool trace_gc = false;
     gc::Mode gc_mode = gc::Mode::concurrent;
+    gc::Young gc_young = gc::Young::by_yield;
     std::int32_t gc_percent = 100;       // -1: off
     bool poisons = false;
     ReportFormat report = ReportFormat::none;

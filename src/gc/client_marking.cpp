@@ -20,6 +20,7 @@ bool ClientSink::is_marked(std::uintptr_t object) const {
 void ClientSink::mark_only(std::uintptr_t object) { marker_.mark_only(object); }
 
 void ClientSink::drain() { (void)collector_.drain_stopped(marker_, UINT64_MAX); }
+bool ClientSink::is_young() const { return collector_.now_.is_young; }
 
 // ---- the collector's side
 
@@ -34,7 +35,8 @@ bool Collector::stop_settled(ThreadRecord* self) {
     constexpr unsigned most_tries = 50;
     constexpr unsigned most_looks = 200;
     for (unsigned tries = 0;; ++tries) {
-        if (!world_.stop_all(self)) return false;
+        // A thread of the program has noted where our frames begin: what they hold keeps nothing alive.
+        if (!world_.stop_all(self, self != nullptr)) return false;
         if (environment_->client == nullptr || tries == most_tries) return true;
         const Mutator* leaving = nullptr;
         world_.for_each([&](ThreadRecord& thread) {
@@ -60,7 +62,7 @@ void Collector::push_client_roots(Marker& marker, bool is_ahead) {
     ClientSink sink(*this, marker);
     environment_->client->push_roots(sink);
     scanned_deferred_ = 0;
-    if (!is_ahead) return;
+    if (!is_ahead || now_.is_young) return;  // those of a young cycle are old: all are scanned in the stop
     constexpr std::size_t most_ahead = 64;
     const std::size_t count = deferred_.count();
     for (std::size_t i = 0; i < count && i < most_ahead; ++i) scan_deferred(marker, deferred_.at(i));

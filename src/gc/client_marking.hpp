@@ -38,6 +38,8 @@ public:
     void mark_only(std::uintptr_t object);
     // Marks what was pushed and all it leads to.
     void drain();
+    // What the last cycle found reachable is marked.
+    [[nodiscard]] bool is_young() const;
 
 private:
     Collector& collector_;

@@ -27,6 +27,7 @@ constexpr std::uint64_t dry_nap_ns = 50'000;
 // Bits of request_.
 constexpr std::uint32_t cycle_wanted = 1;
 constexpr std::uint32_t cycle_forced = 2;
+constexpr std::uint32_t turn_given = 4;  // the turn is handed over
 
 }  // namespace
 
@@ -124,6 +125,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
     } else {
         if (!is_over_trigger()) return;
         if (!ensure_thread()) return collect_inline(mutator);
+        if (collect_here(mutator)) return;
         request(cycle_wanted);
     }
     // relaxed: a threshold alone
@@ -131,10 +133,32 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
 }
 
 // Without a thread of ours the one who allocates runs the cycle, with the world stopped. Inside the runtime.
-void Collector::collect_inline(Mutator& mutator) {
-    if (is_busy_.exchange(1, std::memory_order_acquire) != 0) return;  // acquire: after the one before
-    if (run_cycle(true, &mutator)) finish_cycle();
+__attribute__((noinline)) void Collector::collect_inline(Mutator& mutator) {
+    if (!try_take_turn()) return;
+    __builtin_unwind_init();  // this frame has all registers of the callers
+    World::note_position(mutator.thread);
+    if (run_cycle(true, Runner::program_alone, &mutator) == Ended::done) finish_cycle();
     end_turn();
+}
+
+// A cycle that is one short stop is run by the thread that has allocated too much: to wake another one, which
+// stops this one and wakes it again, may take longer. The sweep is the other one's. Inside the runtime.
+// False: somebody else is to run it.
+__attribute__((noinline)) bool Collector::collect_here(Mutator& mutator) {
+    __builtin_unwind_init();  // as above
+    World::note_position(mutator.thread);
+    if (!try_take_turn()) return false;
+    Ended ended = Ended::not_yet;
+    if (is_over_trigger() && can_afford_cycle()) ended = run_cycle(false, Runner::program, &mutator);
+    if (ended == Ended::not_yet) {
+        end_turn();
+        return false;
+    }
+    is_half_way_ = ended == Ended::half_way;
+    turn_.store(turn_handed, std::memory_order_release);  // release: the cycle so far, to the collector's thread
+    base::os_wake(turn_, true);
+    request(turn_given);
+    return true;
 }
 
 // The mutator outran the collector, which waits for a CPU: it gets ours for a while.
@@ -205,6 +229,7 @@ bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId s
     if (of.slot_bytes == 0 || settings_.poisons || mutator.cache.may_be_tiny_block(shape)) return false;
     InRuntime inside(mutator);
     if (is_marking() || !sweeper_.is_done() || finalizer_.specials().were_added()) return false;
+    space_.objects->unmark(start);
     (void)mutator.cache.give_back(shape, start);
     return true;
 }
@@ -227,6 +252,7 @@ void Collector::free(Mutator& mutator, void* object) {
     ensure_swept(span, heap_->spans());
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
+        space_.objects->unmark(found.start);
         // What others may still use, or should find poisoned, waits for its span's sweep.
         if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape))
             (void)mutator.cache.give_back(span.shape, found.start);
@@ -381,7 +407,12 @@ void Collector::run_thread() {
     constexpr std::uint64_t retry_ns = 10'000'000;
     for (;;) {
         // acquire: see request()
-        const std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
+        std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
+        if ((wanted & turn_given) != 0) {
+            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();  // acquire: see collect_here()
+            wanted &= ~turn_given;
+            if (wanted == 0) continue;
+        }
         bool is_forced = (wanted & cycle_forced) != 0;
         if (wanted == 0) {
             std::uint64_t forced_at = 0;
@@ -402,8 +433,8 @@ void Collector::run_thread() {
             request(wanted);
             continue;
         }
-        take_turn();
-        const bool is_done = run_cycle(is_forced, nullptr);
+        take_turn(true);
+        const bool is_done = run_cycle(is_forced, Runner::own_thread, nullptr) == Ended::done;
         if (is_done) finish_cycle();
         end_turn();
         finalizer_.runner().start_if_wanted();
@@ -411,6 +442,17 @@ void Collector::run_thread() {
         os::sleep_ns(retry_ns);
         request(wanted | cycle_wanted);
     }
+}
+
+// What a thread of the program began.
+void Collector::take_over() {
+    if (is_half_way_) {
+        now_.worker_cpu_ns = os::thread_cpu_ns() - now_.worker_cpu_ns;
+        go_on_concurrently();
+    }
+    finish_cycle();
+    end_turn();
+    finalizer_.runner().start_if_wanted();
 }
 
 // False: the last cycles are not paid for yet; the program goes on meanwhile.
@@ -498,14 +540,25 @@ void Collector::after_fork_child(Mutator* survivor) {
 }
 
 // One at a time runs a cycle, or forks.
-void Collector::take_turn() {
-    while (is_busy_.exchange(1, std::memory_order_acquire) != 0)  // acquire: after the one before
-        base::os_wait(is_busy_, 1);
+bool Collector::try_take_turn() {
+    std::uint32_t turn = turn_free;
+    // acquire: after the one before; relaxed: somebody else has it
+    return turn_.compare_exchange_strong(turn, turn_taken, std::memory_order_acquire,
+                                         std::memory_order_relaxed);
+}
+
+// What was handed over comes first for the collector's own thread.
+void Collector::take_turn(bool is_own_thread) {
+    while (!try_take_turn()) {
+        const std::uint32_t turn = turn_.load(std::memory_order_acquire);  // acquire: see collect_here()
+        if (turn == turn_handed && is_own_thread) take_over();
+        else if (turn != turn_free) base::os_wait(turn_, turn);
+    }
 }
 
 void Collector::end_turn() {
-    is_busy_.store(0, std::memory_order_release);  // release: to the next
-    base::os_wake(is_busy_, false);
+    turn_.store(turn_free, std::memory_order_release);  // release: to the next
+    base::os_wake(turn_, true);
 }
 
 }  // namespace cairn::gc

@@ -29,6 +29,7 @@
 
 #include "base/lock.hpp"
 #include "base/telemetry.hpp"
+#include "gc/age_policy.hpp"
 #include "gc/client_marking.hpp"
 #include "gc/conservative_watch.hpp"
 #include "gc/cpu_limiter.hpp"
@@ -57,6 +58,7 @@ struct CollectorSettings {
     bool traces = false;    // a line a cycle
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
+    Young young = Young::by_yield;
     std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
 
     [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
@@ -67,6 +69,9 @@ struct CycleReport {
     std::uint64_t number = 0;
     bool is_forced = false;
     bool is_stw = false;
+    bool is_young = false;                  // it began with the marks of the one before
+    bool keeps_marks = false;               // the next may do so
+    std::uint64_t armed_pages = 0;          // for it, and to be written for the price of a fault
     unsigned rounds = 0;                    // stops 2 that were given up
     std::uint64_t start_ns = 0;
     std::uint64_t stop1_ns = 0, mark_ns = 0, stop2_ns = 0;  // stop2: the last
@@ -178,6 +183,12 @@ public:
 private:
     friend class ClientSink;
     enum class Worker : std::uint32_t { none, running };
+    // Who runs a cycle: the collector's thread; a thread of the program, which leaves what takes long to that
+    // one; a thread of the program where there is no other.
+    enum class Runner : std::uint8_t { own_thread, program, program_alone };
+    enum Turn : std::uint32_t { turn_free, turn_taken, turn_handed };
+    // How far it came. half_way: marking goes on beside the program, the collector's thread is to see to it.
+    enum class Ended : std::uint8_t { done, not_yet, half_way };
 
     // collector.cpp
     static void thread_entry(void* self);
@@ -186,8 +197,11 @@ private:
     void request(std::uint32_t wanted);
     void after_allocation(Mutator& mutator, std::size_t bytes);
     void collect_inline(Mutator& mutator);
+    [[nodiscard]] bool collect_here(Mutator& mutator);
+    void take_over();
     void throttle(Mutator& mutator);
-    void take_turn();
+    [[nodiscard]] bool try_take_turn();
+    void take_turn(bool is_own_thread = false);
     void end_turn();
     void finish_cycle();
     [[nodiscard]] bool is_over_trigger() const {
@@ -220,7 +234,11 @@ private:
     [[nodiscard]] bool scan_all_deferred(Marker& marker);
 
     // cycle.cpp
-    [[nodiscard]] bool run_cycle(bool is_forced, Mutator* self);
+    [[nodiscard]] bool prepare_cycle(bool is_forced, Runner runner, Mode& mode);
+    [[nodiscard]] Ended run_cycle(bool is_forced, Runner runner, Mutator* self);
+    [[nodiscard]] Mode mark_stopped(Marker& marker, Mode mode);
+    void go_on_concurrently();
+    void conclude_cycle();
     [[nodiscard]] bool begin_marking(Mutator* self);
     void scan_threads(Marker& marker);
     void scan_roots(Marker& marker, Reading reading);
@@ -244,9 +262,16 @@ private:
     void finish_sweep();
     void trace_cycle() const;
 
+    // young.cpp
+    void choose_age(Mode mode);
+    void scan_written_since(Marker& marker);
+    void scan_written_roots(Marker& marker);
+    void keep_marks();
+
     // tracking.cpp
     [[nodiscard]] Mode choose_tracking(Mode mode);
     [[nodiscard]] bool is_quickly_marked();
+    [[nodiscard]] bool may_run_here(Mode mode);
     void learn_speed(std::uint64_t stop_ns, std::uint64_t objects);
     [[nodiscard]] Mode drain_quickly(Marker& marker);
     [[nodiscard]] bool begin_tracking();
@@ -287,6 +312,7 @@ private:
     base::List<Mutator, &Mutator::link> spare_mutators_;    // [lock]
     StopTimes stop_times_;                                  // [lock]
     CycleReport last_;                                      // [lock] of the last cycle
+    CycleReport last_full_;                                 // [lock] of the last one that was not young
     std::uint64_t forced_cycles_ = 0;                       // [lock]
 
     base::RankedLock<base::Rank::heap> grey_lock_;
@@ -299,10 +325,14 @@ private:
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
     bool is_watching_ = false;                              // [owner] likewise; conservative spans
     bool is_watching_roots_ = false;                        // [owner] likewise
+    AgePolicy age_policy_;                                  // [owner] likewise
+    bool may_keep_marks_ = false;                           // [owner] likewise; the next may be young
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
-    std::atomic<std::uint32_t> is_busy_{0};                 // [atomic] 1: somebody runs a cycle, or forks
+    double new_byte_ns_ = 0;                                // [owner] likewise; of what is new to a young cycle
+    bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
+    std::atomic<std::uint32_t> turn_{turn_free};            // [atomic] to run a cycle, or to fork
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits

@@ -2,7 +2,49 @@
 // SPDX-License-Identifier: MIT
 #include "gc/conservative_watch.hpp"
 
+#include <algorithm>
+#include <bit>
+
+#include "base/bits.hpp"
+
 namespace cairn::gc {
+
+namespace {
+
+constexpr std::uintptr_t arena_bytes = std::uintptr_t{1} << 26;
+
+// Walks pages and tells old ones, asking each span once.
+class OldPages {
+public:
+    explicit OldPages(const MarkSpace& space) : space_(space) {}
+
+    // Whether the page belongs to old objects, and where its span ends. Needs: a conservative entry.
+    bool is_old(std::uintptr_t page, std::uint32_t entry) {
+        if (page < end_) return is_old_;
+        const pages::ObjectMap& objects = *space_.objects;
+        const std::uint32_t number = entry & pages::object_entry_page_mask;
+        if (number == pages::object_entry_large) {
+            const heap::Span* span = space_.addresses->span_of(page);
+            end_ = span == nullptr ? page + base::page_bytes : span->end();
+            return is_old_ = span != nullptr && objects.is_marked(span->base);
+        }
+        const heap::SizeClass& row = heap::size_classes[(*space_.shapes)[pages::object_entry_shape(entry)].size_class];
+        const std::uintptr_t start = page - number * base::page_bytes;
+        end_ = start + row.span_bytes;
+        unsigned marked = 0;
+        for (std::uintptr_t at = start; at < end_; at += std::uintptr_t{1} << pages::pair_shift)
+            marked += static_cast<unsigned>(std::popcount(
+                objects.pair(at).marked.load(std::memory_order_relaxed)));  // relaxed: no marker runs
+        return is_old_ = marked * 16u >= row.objects * 15u;
+    }
+
+private:
+    const MarkSpace& space_;
+    std::uintptr_t end_ = 0;  // of the span asked last
+    bool is_old_ = false;
+};
+
+}  // namespace
 
 bool ConservativeWatch::is_needed(const pages::ObjectMap& objects) {
     const pages::ObjectMap::Bounds bounds = objects.bounds();
@@ -23,6 +65,61 @@ bool ConservativeWatch::begin(const pages::ObjectMap& objects) {
 
 void ConservativeWatch::end(const pages::ObjectMap& objects) {
     for_all_runs(objects, [&](std::uintptr_t base, std::size_t bytes) { tracker_.disarm(base, bytes); });
+}
+
+void ConservativeWatch::follow(const pages::ObjectMap& objects) {
+    const pages::ObjectMap::Bounds bounds = objects.bounds();
+    if (bounds.low == followed_.low && bounds.extent == followed_.extent) return;
+    for (std::uintptr_t at = bounds.low; bounds.holds(at); at += arena_bytes)
+        if (!followed_.holds(at)) (void)tracker_.watch(at, arena_bytes);
+    followed_ = bounds;
+}
+
+std::uint64_t ConservativeWatch::arm_old(const MarkSpace& space) {
+    const pages::ObjectMap& objects = *space.objects;
+    OldPages old(space);
+    std::uintptr_t from = 0, to = 0;
+    std::uint64_t bytes = 0;
+    const auto arm = [&] {
+        if (from != to) (void)tracker_.arm(from, to - from);
+        bytes += to - from;
+    };
+    (void)visit_written(objects, [&](std::uintptr_t low, std::uintptr_t high) {
+        for (std::uintptr_t at = low, end = low; at < high; at = end) {
+            const std::uintptr_t page = base::align_down(at, base::page_bytes);
+            end = std::min(page + base::page_bytes, high);
+            const std::uint32_t entry = objects.entry(page);
+            if (!is_conservative(entry) || !old.is_old(page, entry)) continue;
+            if (at != to) {
+                arm();
+                from = at;
+            }
+            to = end;
+        }
+    });
+    arm();
+    return bytes / 4096;
+}
+
+void ConservativeWatch::disarm_new(const MarkSpace& space) {
+    const pages::ObjectMap& objects = *space.objects;
+    OldPages old(space);
+    std::uintptr_t from = 0, to = 0;
+    const auto disarm = [&] {
+        if (from != to) tracker_.disarm(from, to - from);
+    };
+    for_all_runs(objects, [&](std::uintptr_t base, std::size_t bytes) {
+        for (std::uintptr_t page = base; page < base + bytes; page += base::page_bytes) {
+            const std::uint32_t entry = objects.entry(page);
+            if (is_conservative(entry) && old.is_old(page, entry)) continue;
+            if (page != to) {
+                disarm();
+                from = page;
+            }
+            to = page + base::page_bytes;
+        }
+    });
+    disarm();
 }
 
 }  // namespace cairn::gc

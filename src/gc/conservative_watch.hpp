@@ -7,6 +7,9 @@
 // Spans are found through the page entries of the object map. Runs with small gaps between them are one
 // question to the kernel: a question costs as much as several pages.
 //
+// Between cycles that keep their marks, only pages of old objects are armed: a page that is allocated from is
+// written anyway, and costs less to scan than a fault.
+//
 // A look at all of it may be cut into slices: collect_some() goes on where the last one ended, around and
 // around. When one call has come all the way round, nothing that was written before it is unknown.
 //
@@ -16,6 +19,7 @@
 
 #include <cstdint>
 
+#include "gc/marker.hpp"
 #include "heap/shape.hpp"
 #include "os/dirty_pages.hpp"
 #include "pages/object_map.hpp"
@@ -40,9 +44,27 @@ public:
     // Stores are free again.
     void end(const pages::ObjectMap& objects);
 
+    // ---- from one cycle to the next; needs: the world stopped
+    //
+    // Pages of old objects, those nearly all of whose span's slots are marked, stay armed; what is reported
+    // is what was written since, and what was not armed.
+
+    // Has arenas made meanwhile watched, so that a look at old ones beside them is not refused. Any time.
+    void follow(const pages::ObjectMap& objects);
+    // Calls visit(low, high) for pages written since arm_old(), or not armed by it.
+    template <class Visit>
+    std::uint64_t visit_written(const pages::ObjectMap& objects, Visit visit);
+    // Arms the pages of old objects that are not armed. Returns: how many.
+    std::uint64_t arm_old(const MarkSpace& space);
+    // Disarms those of others, of what begin() armed.
+    void disarm_new(const MarkSpace& space);
+
     [[nodiscard]] const char* reason() const { return tracker_.unavailable_reason(); }
     [[nodiscard]] os::DirtyTracker& tracker() { return tracker_; }
-    void after_fork_child() { tracker_.after_fork_child(); }
+    void after_fork_child() {
+        tracker_.after_fork_child();
+        followed_ = {};
+    }
 
 private:
     static constexpr std::size_t gap_pages = 8;
@@ -61,6 +83,7 @@ private:
 
     os::DirtyTracker tracker_;
     std::uintptr_t cursor_ = 0;  // where the next slice begins
+    pages::ObjectMap::Bounds followed_;
 };
 
 // Whole arenas are walked, and cut to [low, high).
@@ -122,6 +145,18 @@ std::uint64_t ConservativeWatch::collect_some(const pages::ObjectMap& objects, V
     const std::uintptr_t start = cursor_ < bounds.low || cursor_ > end ? bounds.low : cursor_;
     is_all = for_each_run(objects, start, end, collect_run) &&
              for_each_run(objects, bounds.low, start, collect_run);
+    return bytes / 4096;
+}
+
+template <class Visit>
+std::uint64_t ConservativeWatch::visit_written(const pages::ObjectMap& objects, Visit visit) {
+    std::uint64_t bytes = 0;
+    for_all_runs(objects, [&](std::uintptr_t base, std::size_t length) {
+        tracker_.collect(base, length, false, [&](std::uintptr_t low, std::uintptr_t high) {
+            bytes += high - low;
+            visit(low, high);
+        });
+    });
     return bytes / 4096;
 }
 

@@ -31,12 +31,12 @@ HeapSnapshot Collector::snapshot() {
     heap::SpanAlloc& spans = heap_->spans();
     HeapSnapshot now;
     now.live_bytes = heap_->swept().shared().live_bytes.value();
-    // Which part has pointers is not counted as it is allocated; as in the last cycle is a good guess.
+    // Which part has pointers is not counted as it is allocated; as in the last full cycle is a good guess.
     now.heap_scan_bytes =
-        last_.marked == 0 ? now.live_bytes
-                          : static_cast<std::uint64_t>(static_cast<double>(now.live_bytes) *
-                                                       static_cast<double>(last_.scanned_bytes) /
-                                                       static_cast<double>(last_.marked));
+        last_full_.marked == 0 ? now.live_bytes
+                               : static_cast<std::uint64_t>(static_cast<double>(now.live_bytes) *
+                                                            static_cast<double>(last_full_.scanned_bytes) /
+                                                            static_cast<double>(last_full_.marked));
     now.stack_scan_bytes = stack_bytes_.load(std::memory_order_relaxed);  // relaxed: an amount alone
     now.global_scan_bytes = roots_.total_bytes();
     now.mapped_ready_bytes = spans.ready_bytes();
@@ -130,7 +130,7 @@ bool Collector::begin_marking(Mutator* self) {
     });
     {
         Guard guard(lock_);
-        plan_ = pacer_.start_cycle(snapshot(), os::cpu_count(), now_.is_forced);
+        plan_ = pacer_.start_cycle(snapshot(), os::cpu_count(), now_.is_forced, now_.is_young);
         terms_ = pacer_.terms();
         now_.goal = pacer_.goal();
         // relaxed: an amount alone
@@ -330,14 +330,16 @@ void Collector::finish_stopped(Marker& marker) {
     *environment_->barrier_flag = 0;
     now_.mark_ns = os::monotonic_ns() - now_.start_ns;
     now_.live_at_end = shared.live_bytes.value();
-    now_.marked = marked_bytes_.value() + shared.black_bytes.value();
-    now_.marked_objects = marked_objects_.value();
+    const CycleReport& before = now_.is_young ? last_ : CycleReport{};
+    now_.marked = before.marked + marked_bytes_.value() + shared.black_bytes.value();
+    now_.marked_objects = before.marked_objects + marked_objects_.value();
     now_.scanned_bytes = scanned_bytes_.value();
 
     std::atomic<std::uint32_t>& generation = heap_->spans().sweep_generation;
     // relaxed, both: the threads are stopped, and going on synchronises
     generation.store(generation.load(std::memory_order_relaxed) + 2, std::memory_order_relaxed);
     shared.live_bytes.add(now_.marked - shared.live_bytes.value());
+    keep_marks();
     begin_sweep();
     world_.for_each([](ThreadRecord& thread) { Mutator::of(thread).cache.sweep_stale(); });
     (void)centrals.rehome_strays();
@@ -372,12 +374,16 @@ void Collector::begin_sweep() {
     result.duration_ns = now_.mark_ns;
     result.worker_ns = os::thread_cpu_ns() - now_.worker_cpu_ns;
     result.assist_ns = assist_ns_.value() - now_.assist_ns;
+    result.is_stopped = now_.is_stw;
+    result.is_young = now_.is_young;
+    result.keeps_marks = now_.keeps_marks;
     pacer_.end_cycle(result);
     now_.worker_cpu_ns = result.worker_ns;
     now_.assist_ns = result.assist_ns;
     worker_ns_.add(result.worker_ns);
     dirty_pages_.add(now_.dirty_pages);
     last_ = now_;
+    if (!now_.is_young) last_full_ = now_;
     if (now_.is_forced) ++forced_cycles_;
     commit_pace(false);
     const std::uint64_t pages = heap_->spans().in_use_bytes() / base::page_bytes;
@@ -405,65 +411,87 @@ void Collector::note_stop(std::uint64_t ns) {
 
 // ---- all of it
 
-bool Collector::run_cycle(bool is_forced, Mutator* self) {
-    finish_sweep();
-    Mode mode = Mode::off;
+// Before the first stop: what kind of cycle it will be. False: none runs now.
+bool Collector::prepare_cycle(bool is_forced, Runner runner, Mode& mode) {
     {
         Guard guard(lock_);
-        mode = effective(settings_.mode, self != nullptr);
+        mode = effective(settings_.mode, runner == Runner::program_alone);
     }
     is_declined_ = mode == Mode::off || !may_begin();
     if (is_declined_) {
         declined_.fetch_add(1, std::memory_order_relaxed);  // relaxed: finish_cycle() publishes it
-        return true;
+        return false;
     }
     now_ = {};
     now_.is_forced = is_forced;
     now_.worker_cpu_ns = os::thread_cpu_ns();
     now_.assist_ns = assist_ns_.value();
+    choose_age(mode);
+    return true;
+}
+
+Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* self) {
+    finish_sweep();
+    Mode mode = Mode::off;
+    if (!prepare_cycle(is_forced, runner, mode)) return Ended::done;
+    if (runner == Runner::program && !may_run_here(mode)) return Ended::not_yet;
     // What is not known to be a root might be one.
-    if (!roots_.refresh() || !storage_.refresh()) return false;
+    if (!roots_.refresh() || !storage_.refresh()) return Ended::not_yet;
     mode = choose_tracking(mode);
     if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     now_.is_stw = mode == Mode::stw;
     if (!begin_marking(self)) {
         end_tracking();
-        return false;
+        return Ended::not_yet;
     }
     Marker marker(space_);
+    if (now_.is_young) scan_written_since(marker);
     scan_threads(marker);
     push_client_roots(marker, true);
-    if (mode == Mode::stw || is_quick_) {
-        scan_roots(marker, Reading::while_stopped);
-        while (finalizer_.run_root_job(verbs_of(marker))) {
-        }
-        if (mode == Mode::stw) {
-            crew_.open(os::cpu_count() - 1);
-            (void)drain_stopped(marker, UINT64_MAX);
-        } else {
-            mode = drain_quickly(marker);
-        }
-    }
+    if (mode == Mode::stw || is_quick_) mode = mark_stopped(marker, mode);
+    if (mode == Mode::stw) finish_stopped(marker);
+    marker.flush();
+    now_.stop1_ns = os::monotonic_ns() - start_ns;
+    note_stop(now_.stop1_ns);
+    world_.resume_all();
     if (mode == Mode::stw) {
-        finish_stopped(marker);
-        marker.flush();
-        now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
-        world_.resume_all();
-    } else {
-        now_.stop1_ns = os::monotonic_ns() - start_ns;
-        note_stop(now_.stop1_ns);
-        world_.resume_all();
-        mark_concurrently(marker);
-        while (!try_finish(marker)) {
-        }
-        marker.flush();
+        conclude_cycle();
+        return Ended::done;
     }
+    if (runner == Runner::program) {
+        now_.worker_cpu_ns = os::thread_cpu_ns() - now_.worker_cpu_ns;
+        return Ended::half_way;
+    }
+    go_on_concurrently();
+    return Ended::done;
+}
+
+// All in stop 1, if it does not take too long.
+Mode Collector::mark_stopped(Marker& marker, Mode mode) {
+    if (now_.is_young) scan_written_roots(marker);
+    else scan_roots(marker, Reading::while_stopped);
+    while (finalizer_.run_root_job(verbs_of(marker))) {
+    }
+    if (mode != Mode::stw) return drain_quickly(marker);
+    crew_.open(os::cpu_count() - 1);
+    (void)drain_stopped(marker, UINT64_MAX);
+    return mode;
+}
+
+void Collector::go_on_concurrently() {
+    Marker marker(space_);
+    mark_concurrently(marker);
+    while (!try_finish(marker)) {
+    }
+    marker.flush();
+    conclude_cycle();
+}
+
+void Collector::conclude_cycle() {
     limit(CpuLimiter::Phase::off);
     end_tracking();
     trace_cycle();
-    return true;
 }
 
 // One line, Go's fields first: what happened when, how long the stops were, how the heap went.
@@ -477,7 +505,8 @@ void Collector::trace_cycle() const {
          << "->" << now_.marked / 1024 << " KiB, " << now_.goal / 1024 << " KiB goal, "
          << now_.stack_bytes / 1024 << " KiB stacks, " << now_.root_bytes / 1024 << " KiB roots, "
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
-         << " threads, " << now_.rounds << " rounds, " << (now_.is_stw ? "stw" : "concurrent")
+         << " threads, " << now_.rounds << " rounds, " << (now_.is_young ? "young " : "")
+         << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
     if (now_.overflows != 0) line << ", " << now_.overflows << " times all again for want of memory";
     if (*now_.why_stw != '\0') line << ": " << now_.why_stw;

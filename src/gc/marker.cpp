@@ -222,21 +222,27 @@ void Marker::scan_tiles(const Shape& shape, std::uintptr_t base, std::uintptr_t 
     }
 }
 
+// `word`: within bounds or just behind them.
+void Marker::push_root(std::uintptr_t word) {
+    const bool is_inside = bounds_.holds(word);
+    if (is_inside) push_inside(word);
+    if (word % pages::granule_bytes != 0 || !bounds_.holds(word - 1)) return;
+    const Slot before = resolve(space_, word - 1);
+    if (before.start == 0) return;
+    const Shape& shape = (*space_.shapes)[before.shape];
+    if (shape.rule == ScanRule::mask && !shape.is_tiled) return;
+    // Else whatever lies before a small object would live as long as that.
+    if (shape.kind == heap::ObjectKind::conservative && shape.slot_bytes - 1 < single_bytes && is_inside &&
+        space_.objects->is_allocated(word))
+        return;
+    if (!is_inside || resolve(space_, word).start != before.start) push_inside(word - 1);
+}
+
 void Marker::push_roots(std::uintptr_t low, std::uintptr_t high) {
+    const pages::ObjectMap::Bounds bounds = bounds_;
     for (std::uintptr_t at = base::align_up(low, word_bytes); at + word_bytes <= high; at += word_bytes) {
         const std::uintptr_t word = load_word(at);
-        const bool is_inside = bounds_.holds(word);
-        if (is_inside) push_inside(word);
-        if (word % pages::granule_bytes != 0 || !bounds_.holds(word - 1)) continue;
-        const Slot before = resolve(space_, word - 1);
-        if (before.start == 0) continue;
-        const Shape& shape = (*space_.shapes)[before.shape];
-        if (shape.rule == ScanRule::mask && !shape.is_tiled) continue;
-        // Else whatever lies before a small object would live as long as that.
-        if (shape.kind == heap::ObjectKind::conservative && shape.slot_bytes - 1 < single_bytes &&
-            is_inside && space_.objects->is_allocated(word))
-            continue;
-        if (!is_inside || resolve(space_, word).start != before.start) push_inside(word - 1);
+        if (word - bounds.low <= bounds.extent) [[unlikely]] push_root(word);
     }
     count.scanned_bytes += high - low;
 }
@@ -290,14 +296,24 @@ void Marker::rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr
     low = std::max(low, span.base);
     high = std::min(high, span.limit);
     const std::size_t slot_bytes = span.slot_bytes;
-    std::uintptr_t start = span.slot_address(span.slot_of(low));
-    for (; start < high; start += slot_bytes) {
-        if (!space_.objects->is_marked(start)) continue;
-        const std::uintptr_t from = std::max(start, low);
-        const std::uintptr_t to = std::min(start + slot_bytes, high);
-        if (shape.rule == ScanRule::every_word) rescan_words(awaited, from, to);
-        else if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
-        else scan(shape, start, from, to);
+    const std::uintptr_t first = span.slot_address(span.slot_of(low));
+    // Most words of bits are empty where objects are new.
+    for (std::uintptr_t at = first; at < high;) {
+        // relaxed: a mark says that the object was, or will be, scanned
+        std::uint64_t marks = space_.objects->pair(at).marked.load(std::memory_order_relaxed);
+        const std::uintptr_t group = base::align_down(at, std::uintptr_t{1} << pages::pair_shift);
+        for (marks &= ~std::uint64_t{0} << (at >> pages::granule_shift & 63); marks != 0; marks &= marks - 1) {
+            const std::uintptr_t start =
+                group + (static_cast<std::uintptr_t>(std::countr_zero(marks)) << pages::granule_shift);
+            if (start >= high) break;
+            const std::uintptr_t from = std::max(start, low);
+            const std::uintptr_t to = std::min(start + slot_bytes, high);
+            if (shape.rule == ScanRule::every_word) rescan_words(awaited, from, to);
+            else if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
+            else scan(shape, start, from, to);
+        }
+        if (span.is_large()) break;  // one bit
+        at = group + (std::uintptr_t{1} << pages::pair_shift);
     }
 }
 

@@ -125,6 +125,7 @@ private:
     [[nodiscard]] static Slot resolve_large(const MarkSpace& space, std::uintptr_t address, std::uint32_t id);
 
     [[nodiscard]] static bool set_mark(const pages::ObjectMap::View& map, std::uintptr_t start);
+    void push_root(std::uintptr_t word);
     void push_inside(std::uintptr_t word);
     void keep(std::uintptr_t word);
     WorkBuffer* keep_slow(std::uintptr_t word);

@@ -117,12 +117,17 @@ void Pacer::configure(const PacerSettings& settings, std::uint64_t now_ns) {
 void Pacer::commit(const HeapSnapshot& heap, bool is_sweep_done) {
     global_scan_ = heap.global_scan_bytes;
     const std::uint64_t roots = plus(stack_scan_, global_scan_);
-    percent_goal_ = plus(percent_goal(minus(marked_, black_), roots, settings_.gc_percent), black_);
+    full_goal_ = plus(percent_goal(minus(full_marked_, full_black_), roots, settings_.gc_percent), full_black_);
     if (settings_.gc_percent >= 0) {
         const auto percent = static_cast<std::uint64_t>(settings_.gc_percent);
-        percent_goal_ = std::max({percent_goal_, part_of(least_heap_bytes, percent, 100),
-                                  settings_.least_goal_bytes});
+        full_goal_ = std::max({full_goal_, part_of(least_heap_bytes, percent, 100),
+                               settings_.least_goal_bytes});
     }
+    // After young cycles a quarter of the room is left at least.
+    const std::uint64_t kept = minus(marked_, full_marked_);
+    percent_goal_ = kept == 0 ? full_goal_
+                              : std::max(full_goal_, plus(marked_, minus(full_goal_, full_marked_) / 4));
+    if (!is_marking_) is_young_ = keeps_marks_ && !wants_full_cycle();
     if (!is_marking_) sweep_floor_ = is_sweep_done ? 0 : plus(heap.live_bytes, sweep_distance_bytes);
     set_goal(heap);
 }
@@ -140,6 +145,11 @@ void Pacer::set_goal(const HeapSnapshot& heap) {
     trigger_ = trigger_for(marked_, goal_, runway(), sweep_floor_, tuning_);
 }
 
+bool Pacer::wants_full_cycle() const {
+    const std::uint64_t room = minus(full_goal_, full_marked_);
+    return is_limit_goal_ || !has_history_ || minus(marked_, full_marked_) > room / 2;
+}
+
 // The goal's floor while marking: some runway, however late the cycle began.
 std::uint64_t Pacer::latest_goal() const {
     const std::uint64_t grown = minus(triggered_, marked_);
@@ -147,7 +157,7 @@ std::uint64_t Pacer::latest_goal() const {
 }
 
 std::uint64_t Pacer::expected_work() const {
-    return sum(heap_scan_, stack_scan_, global_scan_);
+    return sum(is_young_ ? young_scan_ : heap_scan_, stack_scan_, global_scan_);
 }
 
 std::uint64_t Pacer::loan() const {
@@ -176,10 +186,11 @@ SweepPace Pacer::sweep_pace(std::uint64_t live_bytes, std::uint64_t pages_in_use
 
 // ---- a cycle ----------------------------------------------------------------------------------------------
 
-WorkerPlan Pacer::start_cycle(const HeapSnapshot& heap, unsigned cpus, bool is_forced) {
+WorkerPlan Pacer::start_cycle(const HeapSnapshot& heap, unsigned cpus, bool is_forced, bool is_young) {
     cpus_ = std::max(cpus, 1u);
     plan_ = plan_workers(cpus_);
     is_forced_ = is_forced;
+    is_young_ = is_young;
     is_marking_ = true;
     triggered_ = heap.live_bytes;
     global_scan_ = heap.global_scan_bytes;
@@ -240,7 +251,14 @@ void Pacer::end_cycle(const CycleResult& result) {
     learn(result);
     marked_ = result.marked_bytes;
     black_ = std::min(result.black_bytes, marked_);
-    heap_scan_ = result.heap_scan_work;
+    keeps_marks_ = result.keeps_marks;
+    if (result.is_young) {
+        young_scan_ = result.heap_scan_work;
+    } else {
+        heap_scan_ = result.heap_scan_work;
+        full_marked_ = marked_;
+        full_black_ = black_;
+    }
     stack_scan_ = result.stack_scan_work;
     global_scan_ = result.global_scan_work;
     last_end_ns_ = result.now_ns;
@@ -258,7 +276,8 @@ void Pacer::learn(const CycleResult& result) {
     const double work = real(sum(result.heap_scan_work, result.stack_scan_work, result.global_scan_work));
     const double allocated = real(minus(result.live_at_end, triggered_));
     const double cpu_ns = real(result.duration_ns) * cpus_;
-    if (is_forced_ || !is_marking_ || allocated == 0 || work == 0 || cpu_ns == 0) return;
+    if (is_forced_ || !is_marking_ || work == 0 || cpu_ns == 0) return;
+    if (allocated == 0 && !result.is_stopped) return;
     const double share = result.worker_ns == 0 ? plan_.share : real(result.worker_ns) / cpu_ns;
     const double workers = std::clamp(share, 0.01, 0.95);
     const double all = std::clamp(workers + real(result.assist_ns) / cpu_ns, workers, 0.99);

@@ -14,7 +14,10 @@
 //    closely) and not after 61/64 (nothing would be left for surprises).
 // 4  while marking: work left / bytes left is what each allocated byte owes; workers' progress is credit that
 //    pays for it, assists pay the rest. Marking thus keeps up whatever the program does.
-// 5  the sweep has until the next trigger: pages left / bytes until then is what each allocated byte owes.
+// 5  a cycle that keeps the marks of the one before and marks only what is new (young) leaves the goal where
+//    the last full cycle put it: what young cycles keep may be garbage by now. When that takes half of the
+//    room to the goal, the next cycle is a full one.
+// 6  the sweep has until the next trigger: pages left / bytes until then is what each allocated byte owes.
 //
 // Invariants: marked <= trigger <= goal, but for what a goal below marked forces: trigger = goal. Every ratio
 // is finite and above zero.
@@ -113,6 +116,9 @@ struct CycleResult {
     std::uint64_t worker_ns = 0;         // CPU time of workers in it; 0: not measured, as planned
     std::uint64_t assist_ns = 0;         // CPU time of assists in it
     std::uint64_t idle_ns = 0;           // CPU time of marking on CPUs that had nothing else to do
+    bool is_stopped = false;             // all of it in one stop: nobody could allocate, no runway was needed
+    bool is_young = false;               // it began with the marks of the one before
+    bool keeps_marks = false;            // the next one may be young
 };
 
 // ---- what comes out ---------------------------------------------------------------------------------------
@@ -182,7 +188,8 @@ public:
     void commit(const HeapSnapshot& heap, bool is_sweep_done);
     // A cycle begins with its first stop. `is_forced`: by a call or the clock, not by the trigger; it teaches
     // nothing about the runway.
-    WorkerPlan start_cycle(const HeapSnapshot& heap, unsigned cpus, bool is_forced);
+    // `is_young`: it begins with the marks of the one before.
+    WorkerPlan start_cycle(const HeapSnapshot& heap, unsigned cpus, bool is_forced, bool is_young = false);
     // What allocation owes from now on. `scan_done`: all scan work of the cycle so far. To be called at least
     // every few hundred KiB allocated or scanned.
     const AssistTerms& revise(const HeapSnapshot& heap, std::uint64_t scan_done);
@@ -206,6 +213,8 @@ public:
     [[nodiscard]] std::uint64_t runway() const;
     [[nodiscard]] std::uint64_t expected_work() const;
     [[nodiscard]] bool is_limit_goal() const { return is_limit_goal_; }
+    // Young cycles have kept too much, or memory is short: all is to be marked anew.
+    [[nodiscard]] bool wants_full_cycle() const;
     [[nodiscard]] const AssistTerms& terms() const { return terms_; }
     // Scan work to lend the workers' credit when a cycle has started.
     [[nodiscard]] std::uint64_t start_credit() const { return start_credit_; }
@@ -229,7 +238,11 @@ private:
     std::uint64_t cycles_ = 0;                 // [owner] that taught a pace
     std::uint64_t marked_ = 0;                 // [owner] by the last cycle
     std::uint64_t black_ = 0;                  // [owner] of it, allocated during that cycle
-    std::uint64_t heap_scan_ = 0;              // [owner] scan work of the last cycle
+    std::uint64_t full_marked_ = 0;            // [owner] marked_ and black_ of the last full cycle
+    std::uint64_t full_black_ = 0;             // [owner]
+    std::uint64_t full_goal_ = 0;              // [owner] what follows from these, limit aside
+    std::uint64_t heap_scan_ = 0;              // [owner] scan work of the last full cycle
+    std::uint64_t young_scan_ = 0;             // [owner] and of the last young one
     std::uint64_t stack_scan_ = 0;             // [owner]
     std::uint64_t global_scan_ = 0;            // [owner] now
     std::uint64_t percent_goal_ = least_heap_bytes;  // [owner]
@@ -246,6 +259,8 @@ private:
     bool is_limit_goal_ = false;               // [owner]
     bool is_forced_ = false;                   // [owner] the present cycle
     bool is_marking_ = false;                  // [owner]
+    bool keeps_marks_ = false;                 // [owner] the next cycle may be young
+    bool is_young_ = false;                    // [owner] the present cycle, or the next as far as is known
 };
 
 }  // namespace cairn::gc

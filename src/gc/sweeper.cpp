@@ -20,6 +20,7 @@ constexpr std::uint64_t poison_word = 0xdead'beef'dead'beef;
 std::size_t Sweeper::sweep_bits(Span& span) {
     pages::ObjectMap& objects = heap_->spans().objects();
     std::size_t alive = 0;
+    const bool keeps_marks = heap_->shared().keeps_marks.load(std::memory_order_relaxed);  // relaxed: see there
     // Of a large span only the first word has bits.
     const std::uintptr_t end = span.is_large() ? span.base + 1 : span.limit;
     for (std::uintptr_t at = span.base; at < end; at += std::uintptr_t{1} << pages::pair_shift) {
@@ -32,7 +33,8 @@ std::size_t Sweeper::sweep_bits(Span& span) {
         alive += static_cast<unsigned>(std::popcount(kept));
         // relaxed, both: the span's new generation publishes the bits
         if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);
-        if (marked != 0) both.marked.store(0, std::memory_order_relaxed);  // relaxed: as the other word
+        const std::uint64_t left = keeps_marks ? kept : 0;
+        if (marked != left) both.marked.store(left, std::memory_order_relaxed);  // relaxed: as the other word
     }
     return alive;
 }

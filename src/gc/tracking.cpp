@@ -50,21 +50,35 @@ constexpr std::uint64_t many_root_bytes = std::uint64_t{1} << 20;
 
 bool Collector::is_quickly_marked() {
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
+    if (now_.is_young) {
+        const std::uint64_t fresh = live > last_.marked ? live - last_.marked : 0;
+        quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_ns_);
+        return true;
+    }
     // As large a part of what there is as last time.
-    const double objects = last_.live_at_end == 0 ? static_cast<double>(live) / first_object_bytes
-                                                  : static_cast<double>(last_.marked_objects) *
-                                                        static_cast<double>(live) /
-                                                        static_cast<double>(last_.live_at_end);
+    const double objects = last_full_.live_at_end == 0 ? static_cast<double>(live) / first_object_bytes
+                                                       : static_cast<double>(last_full_.marked_objects) *
+                                                             static_cast<double>(live) /
+                                                             static_cast<double>(last_full_.live_at_end);
     const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
     quick_ns_ = static_cast<std::uint64_t>(objects * each_ns);
     return quick_ns_ < quick_stop_ns;
 }
 
+// Whether a thread of the program that asks for a cycle may run it: as one short stop.
+bool Collector::may_run_here(Mode mode) {
+    return mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects) && is_quickly_marked() &&
+           quick_ns_ < quick_stop_ns;
+}
+
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
-    if (objects < tells_little) return;
-    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(objects);
-    object_ns_ = object_ns_ == 0 ? each_ns : 0.75 * object_ns_ + 0.25 * each_ns;
+    const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
+    const std::uint64_t amount = now_.is_young ? fresh : objects;
+    if (amount < tells_little) return;
+    double& learnt_ns = now_.is_young ? new_byte_ns_ : object_ns_;
+    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(amount);
+    learnt_ns = learnt_ns == 0 ? each_ns : 0.75 * learnt_ns + 0.25 * each_ns;
 }
 
 // Decides how conservative spans are marked, and has the kernel watch them and large roots when it must.
@@ -97,8 +111,9 @@ bool Collector::begin_tracking() {
 }
 
 void Collector::end_tracking() {
-    if (is_watching_) watch_.end(*space_.objects);
-    if (is_watching_roots_) roots_.unwatch_parts(watch_.tracker());
+    if (is_watching_ && now_.keeps_marks) watch_.disarm_new(space_);
+    else if (is_watching_) watch_.end(*space_.objects);
+    if (is_watching_roots_ && !now_.keeps_marks) roots_.unwatch_parts(watch_.tracker());
 }
 
 // ---- one stop
@@ -107,12 +122,14 @@ void Collector::end_tracking() {
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
-    const bool is_done = drain_stopped(marker, start_ns + quick_limit_ns);
+    const bool is_hopeless = now_.is_young && quick_ns_ > quick_stop_ns;
+    const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + quick_limit_ns);
     if (!is_done) {
         add_counts(crew_.close());
         note_progress(marker);
     }
-    learn_speed(os::monotonic_ns() - start_ns, marked_objects_.value() + marker.count.marked_objects);
+    if (is_hopeless) new_byte_ns_ *= 0.9;
+    else learn_speed(os::monotonic_ns() - start_ns, marked_objects_.value() + marker.count.marked_objects);
     if (is_done) {
         now_.why_stw = "few conservative objects";
     } else if (begin_tracking()) {

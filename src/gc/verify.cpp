@@ -85,7 +85,8 @@ void Verifier::check_bits(const Span& span) const {
     const std::uint32_t generation = span.sweep_generation.load(std::memory_order_relaxed);
     const SweepState state = heap::sweep_state(generation, heap_.shared().generation());
     const bool may_be_marked =
-        is_marking || state == SweepState::unswept || state == SweepState::cached_stale;
+        is_marking || state == SweepState::unswept || state == SweepState::cached_stale ||
+        heap_.shared().keeps_marks.load(std::memory_order_relaxed);  // relaxed: as above
     std::size_t slot = 0;
     std::size_t allocated_count = 0;
     const std::uintptr_t end = span.is_large() ? span.base + 1 : span.limit;

@@ -358,11 +358,11 @@ bool World::finish_stop(std::uint32_t asked) {
     return is_stopped;
 }
 
-bool World::stop_all(ThreadRecord* self) {
+bool World::stop_all(ThreadRecord* self, bool is_noted) {
     __builtin_unwind_init();
     CAIRN_ASSERT(self == current_thread);
     if (!begin_stop(self)) return false;
-    if (self != nullptr) note_position(*self);
+    if (self != nullptr && !is_noted) note_position(*self);
     std::uint32_t asked = 0;
     for_each([&](ThreadRecord& thread) {
         if (&thread != self) ask(thread, asked);

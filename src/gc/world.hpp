@@ -94,7 +94,11 @@ public:
     // Returns true when all other attached threads stand still, and keeps them so until resume_all(). The
     // caller runs inside our own code or is not attached (self == nullptr), and is a root like the others.
     // False: one of them could not be stopped, all go on, failure() says why.
-    [[nodiscard]] bool stop_all(ThreadRecord* self);
+    // `is_noted`: the caller's caller has noted its position, and what lies below is no root.
+    [[nodiscard]] bool stop_all(ThreadRecord* self, bool is_noted = false);
+    // The calling thread's stack is a root from here on upwards. Needs: inside the runtime; the caller's frame
+    // holds all registers of its callers (__builtin_unwind_init) and stays.
+    static void note_position(ThreadRecord& thread);
     void resume_all();
     // The same for one thread, which may be the caller.
     [[nodiscard]] bool stop_one(ThreadRecord& thread);
@@ -163,7 +167,6 @@ private:
     static void park_if_wanted(ThreadRecord& thread, const os::StopContext& context);
     static void park_at_leave(ThreadRecord& thread);
     static void park(ThreadRecord& thread, const os::StopContext* context);
-    static void note_position(ThreadRecord& thread);
     static void run_again(ThreadRecord& thread, ThreadState from);
     static void give_signal_stack(ThreadRecord& thread);
     static void take_signal_stack(ThreadRecord& thread);

@@ -236,6 +236,9 @@ void SweptCache::sweep_stale() {
         CAIRN_CHECK(span.sweep_generation.load(std::memory_order_relaxed) == generation + 1);
         span.sweep_generation.store(generation - 1, std::memory_order_relaxed);  // relaxed: as above
         shared.spans->hooks().sweep(span, true);
+        // Marked for this cycle alone: what will be handed out is new to the next.
+        if (run.cursor != run.limit)
+            shared.spans->objects().unmark_run(run.cursor, rest_bytes(run) / run.slot_bytes, run.slot_bytes);
         // What is left of the run stays in use for the sweep, and is not handed out yet for the count.
         span.alloc_count_before_cache =
             static_cast<std::uint16_t>(span.alloc_count - rest_bytes(run) / run.slot_bytes);

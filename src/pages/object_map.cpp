@@ -177,4 +177,28 @@ void ObjectMap::mark_run(std::uintptr_t first, std::size_t slots, std::size_t st
     });
 }
 
+void ObjectMap::clear_marks() const {
+    const Bounds all = bounds();
+    for (std::uintptr_t arena = all.low; all.holds(arena); arena += arena_bytes) {
+        if (!is_prepared(arena, arena_bytes)) continue;
+        for (std::uintptr_t page = arena; page < arena + arena_bytes; page += base::page_bytes) {
+            if (entry(page) == 0) continue;
+            for (std::size_t i = 0; i < pairs_per_page; ++i) {
+                BitPair& both = pairs_[((page - window_base_) >> pair_shift) + i];
+                // relaxed, both: no marker runs, and starting one synchronises
+                if (both.marked.load(std::memory_order_relaxed) == 0) continue;
+                both.marked.store(0, std::memory_order_relaxed);  // relaxed: as above
+            }
+        }
+    }
+}
+
+void ObjectMap::unmark_run(std::uintptr_t first, std::size_t slots, std::size_t stride) const {
+    for_each_word(*this, first, slots, stride, [&](BitPair& both, std::uint64_t bits) {
+        // relaxed, both: no marker runs, and starting one synchronises
+        if ((both.marked.load(std::memory_order_relaxed) & bits) != 0)
+            both.marked.fetch_and(~bits, std::memory_order_relaxed);  // relaxed: as above
+    });
+}
+
 }  // namespace cairn::pages

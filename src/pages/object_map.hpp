@@ -13,7 +13,8 @@
 //
 //   allocated  set for whole runs when a thread takes them to allocate from (so also for slots not handed out
 //              yet, which are zero); replaced by the mark bits when the span is swept
-//   marked     set by markers, and by allocation while marking; zero from sweep to the next cycle
+//   marked     set by markers, and by allocation while marking; zero from sweep to the next cycle, or kept by
+//              the sweep, so that the next cycle marks only what is new (gc/young.cpp)
 //
 // The window: the whole space is reserved without memory behind it; an arena's share is made accessible when
 // the first span of a collected kind is made there. Where so much address space is refused (RLIMIT_AS,
@@ -139,8 +140,15 @@ public:
     void set_run(std::uintptr_t first, std::size_t slots, std::size_t stride, bool is_marked) const;
     // Clears both.
     void clear_run(std::uintptr_t first, std::size_t slots, std::size_t stride) const;
-    // Sets the marks alone, as for what is left of a cached run when marking starts.
+    // Sets the marks alone, as for what is left of a cached run when marking starts; takes them back.
     void mark_run(std::uintptr_t first, std::size_t slots, std::size_t stride) const;
+    void unmark_run(std::uintptr_t first, std::size_t slots, std::size_t stride) const;
+    // Takes all marks back. Needs: no mark phase runs, nothing is being swept.
+    void clear_marks() const;
+    // Takes one mark back. Needs: no mark phase runs.
+    void unmark(std::uintptr_t slot) const {
+        if (is_marked(slot)) unmark_run(slot, 1, granule_bytes);
+    }
 
     // Tables' memory: made accessible, and reserved only.
     [[nodiscard]] std::uint64_t ready_bytes() const { return ready_.value(); }

@@ -1,0 +1,103 @@
+// Age policy: whether the next cycle should be young or full, by what either has freed for its time.
+//
+// Two ways of life are tried and compared by bytes freed for a nanosecond of the collector's time:
+//
+//   full cycles alone    nothing is kept, nothing is watched
+//   young ones between   pays where most of what is new dies. Where what is new lives on for a while and dies
+//                        then, garbage is kept, and keeps more of its kind
+//
+// Each is tried shortly, then the better one is lived for a while, twice as long each time it wins again.
+// While young cycles are the way, they follow each other as long as each frees, for its time, at least
+// what cycles have freed on the whole, from one full cycle to the next. (The rule by which an animal leaves a
+// patch of berries: Charnov 1976.)
+//
+// Pure. Floor: gc.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace cairn::gc {
+
+class AgePolicy {
+public:
+    constexpr AgePolicy() = default;
+
+    // A cycle has ended. `freed` bytes for `cost_ns` of marking and what watching costs the program.
+    void note(bool is_young, std::uint64_t freed, std::uint64_t cost_ns) {
+        const double bytes = static_cast<double>(freed);
+        const double ns = static_cast<double>(std::max<std::uint64_t>(cost_ns, 1));
+        trial_.add(bytes, ns);
+        period_.add(bytes, ns);
+        if (is_young) {
+            is_patch_good_ = bytes >= period_yield_ * ns;
+        } else {
+            period_yield_ = period_yield_ == 0 ? period_.yield() : (period_yield_ + period_.yield()) / 2;
+            period_ = {};
+            is_patch_good_ = true;
+        }
+        if (left_ != 0) --left_;
+        // Young cycles are judged with the full one that pays for them.
+        if (left_ == 0 && (!has_young_ || !is_young)) end_trial();
+    }
+    // Marks should stay at the end of a cycle.
+    [[nodiscard]] bool wants_young_cycles() const { return has_young_; }
+    // Now, with marks there.
+    [[nodiscard]] bool prefers_young() const { return has_young_ && is_patch_good_; }
+
+private:
+    struct Sum {
+        double bytes = 0;
+        double ns = 0;
+
+        void add(double more_bytes, double more_ns) {
+            bytes += more_bytes;
+            ns += more_ns;
+        }
+        [[nodiscard]] double yield() const { return bytes / ns; }
+    };
+    static constexpr unsigned first_cycles = 3;  // of a trial
+    static constexpr unsigned first_stay = 12;
+    static constexpr unsigned longest_stay = 512;
+
+    // What was tried is as good as it showed; the other way as good as it was when last tried.
+    void end_trial() {
+        double& mine = yields_[has_young_ ? 1 : 0];
+        const double other = yields_[has_young_ ? 0 : 1];
+        mine = trial_.yield();
+        trial_ = {};
+        if (other == 0 || mine < other) {  // never tried, or better
+            if (!is_trial_) stay_ = first_stay;
+            is_trial_ = other == 0;
+            change(is_trial_ ? first_cycles : stay_);
+        } else if (is_trial_) {
+            is_trial_ = false;
+            left_ = stay_;
+        } else {
+            // After a while the other one gets another chance.
+            stay_ = std::min(2 * stay_, longest_stay);
+            is_trial_ = true;
+            change(first_cycles);
+        }
+    }
+    void change(unsigned cycles) {
+        period_yield_ = yields_[has_young_ ? 1 : 0];
+        period_ = {};
+        has_young_ = !has_young_;
+        is_patch_good_ = true;
+        left_ = cycles;
+    }
+
+    bool has_young_ = false;
+    bool is_trial_ = true;
+    bool is_patch_good_ = true;
+    unsigned left_ = first_cycles;  // cycles until the next decision
+    unsigned stay_ = first_stay;
+    Sum trial_;
+    Sum period_;               // a full cycle and the young ones before it
+    double period_yield_ = 0;
+    double yields_[2] = {};    // bytes a nanosecond: without and with young cycles; 0: not tried
+};
+
+}  // namespace cairn::gc

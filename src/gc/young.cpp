@@ -1,0 +1,93 @@
+// Young cycles: the marks of the last cycle stay, and only what is new is marked ("sticky mark bits").
+//
+// Most objects die young. So a cycle may begin with the old ones marked, and looks only into those that were
+// written since: what lived through one cycle lives, for the collector, until the next full one.
+//
+//   end of a cycle    every marked object leads to marked objects only. Still stopped, the pages of old
+//                     objects are armed: the kernel notices who writes there. The sweep leaves the marks
+//   between           new objects are not marked. An object that the program frees loses its mark
+//   young cycle       in stop 1, the marked objects of all pages that were written or never armed are scanned
+//                     again, then the roots; all that is white is marked, and is old from there on
+//   full cycle        all marks are cleared before stop 1
+//
+// A page is armed when nearly all slots of its spans are marked. Others are allocated from, so most of them
+// would be written anyway, and a fault costs more than a look at a page.
+//
+// Young cycles begin while what they keep is less than half of what the heap may grow (pacer.hpp). They are
+// marked in one stop as long as that is short, and end as concurrent ones when it is not.
+//
+// Needs: all writes into objects that are scanned are seen by pages, so heaps with barriered kinds have full
+// cycles alone; a mode that is concurrent; a kernel that tracks.
+//
+// Floor: gc. Source: Demers et al. 1990 ("sticky mark bits"); pages as in Boehm, Demers & Shenker 1991.
+// SPDX-License-Identifier: MIT
+#include "gc/collector.hpp"
+#include "os/process.hpp"
+
+namespace cairn::gc {
+
+using base::Guard;
+
+namespace {
+
+// What a page that was armed costs whoever writes it first.
+constexpr std::uint64_t fault_ns = 1000;
+
+}  // namespace
+
+// Before a cycle; nobody is stopped.
+void Collector::choose_age(Mode mode) {
+    const bool is_possible = settings_.young != Young::never && environment_->client != nullptr &&
+                             mode == Mode::concurrent && watch_.tracker().start();
+    heap::SweptShared& shared = heap_->swept().shared();
+    bool wants_full = true;
+    {
+        Guard guard(lock_);
+        wants_full = now_.is_forced || pacer_.wants_full_cycle() ||
+                     (settings_.young == Young::by_yield && !age_policy_.prefers_young());
+    }
+    // relaxed, here and below: changes while no cycle and no sweep is under way
+    const bool has_marks = shared.keeps_marks.load(std::memory_order_relaxed);
+    now_.is_young = is_possible && has_marks && !wants_full;
+    may_keep_marks_ = is_possible;  // so far; see keep_marks()
+    if (is_possible) watch_.follow(*space_.objects);
+    if (!has_marks || now_.is_young) return;
+    shared.keeps_marks.store(false, std::memory_order_relaxed);  // relaxed: as above
+    space_.objects->clear_marks();
+}
+
+// In stop 1 of a young cycle: what may lead from old objects to new ones.
+void Collector::scan_written_since(Marker& marker) {
+    now_.dirty_pages += watch_.visit_written(*space_.objects, [&](std::uintptr_t low, std::uintptr_t high) {
+        marker.add_written(low, high);
+    });
+}
+
+// Likewise of roots: large parts are armed as old objects are.
+void Collector::scan_written_roots(Marker& marker) {
+    const auto visit = [](void* context, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(context)->push_roots(low, high);
+    };
+    const std::size_t slabs = roots_.cells().slab_count();
+    for (std::size_t job = 0; job < roots_.job_count(); ++job) {
+        if (job < slabs) roots_.visit_job(job, Reading::while_stopped, nullptr, visit, &marker);
+        else roots_.visit_changed(job, Reading::while_stopped, &watch_.tracker(), true, visit, &marker);
+    }
+    now_.root_bytes = roots_.total_bytes();
+}
+
+// In a cycle's last stop, all marked: decides whether the marks stay, and arms what is old.
+void Collector::keep_marks() {
+    const std::uint64_t freed = now_.live_at_end > now_.marked ? now_.live_at_end - now_.marked : 0;
+    const std::uint64_t cost_ns = os::thread_cpu_ns() - now_.worker_cpu_ns + last_.armed_pages * fault_ns;
+    if (may_keep_marks_) age_policy_.note(now_.is_young, freed, cost_ns);
+    now_.keeps_marks = 
+        may_keep_marks_ && (settings_.young == Young::always || age_policy_.wants_young_cycles());
+    // relaxed: the world is stopped
+    heap_->swept().shared().keeps_marks.store(now_.keeps_marks, std::memory_order_relaxed);
+    if (!now_.keeps_marks) return;
+    if (!is_watching_) now_.armed_pages = watch_.arm_old(space_);
+    if (!is_watching_roots_) roots_.watch_parts(watch_.tracker());
+}
+
+}  // namespace cairn::gc
