@@ -46,9 +46,9 @@ bool try_hold(gc::ThreadRecord& record, pthread_t thread) {
     const bool is_there = record.link.is_listed && record.thread_pointer == pointer_of(thread);
     // relaxed: the thread stands still
     const bool is_leaving = gc::Mutator::of(record).is_leaving_section.load(std::memory_order_relaxed);
-    if (is_there && !is_leaving) world.hold(record);
+    const bool is_held = is_there && !is_leaving && world.hold(record);
     world.resume_one(record);
-    return !is_there || !is_leaving;
+    return !is_there || is_held;
 }
 
 }  // namespace
@@ -61,8 +61,10 @@ extern "C" {
 void GC_suspend_thread(pthread_t thread) {
     cairn::gc::ThreadRecord* const record = record_of(thread);
     if (record == nullptr) return;
-    if (record == &self().thread) return collector().world().hold(*record);
-    while (!try_hold(*record, thread)) cairn::os::yield_cpu();
+    constexpr std::uint64_t pause_ns = 50'000;  // it may wait for the list of threads, which we have each time
+    if (record == &self().thread) (void)collector().world().hold(*record);
+    else
+        while (!try_hold(*record, thread)) cairn::os::sleep_ns(pause_ns);
 }
 
 void GC_resume_thread(pthread_t thread) {

@@ -361,8 +361,11 @@ bool World::finish_stop(std::uint32_t asked) {
 bool World::stop_all(ThreadRecord* self, bool is_noted) {
     __builtin_unwind_init();
     CAIRN_ASSERT(self == current_thread);
+    StackPosition noted;
+    if (is_noted) noted = self->position;
     if (!begin_stop(self)) return false;
-    if (self != nullptr && !is_noted) note_position(*self);
+    if (is_noted) self->position = noted;  // who waits for the list notes another
+    else if (self != nullptr) note_position(*self);
     std::uint32_t asked = 0;
     for_each([&](ThreadRecord& thread) {
         if (&thread != self) ask(thread, asked);
@@ -394,16 +397,20 @@ void World::resume_one(ThreadRecord& thread) {
     end_stop();
 }
 
-void World::hold(ThreadRecord& thread) {
-    const bool is_self = &thread == current_thread;
-    if (is_self) {
+bool World::hold(ThreadRecord& thread) {
+    if (&thread == current_thread) {
         enter_blocking(thread);
         lock_list(nullptr);
+        thread.state.fetch_or(held, std::memory_order_relaxed);  // relaxed: it looks itself
+        list_lock_.unlock();
+        leave_blocking(thread);
+        return true;
     }
+    // relaxed: it rests; one that has just become blocked may be on its way out of our code still
+    const bool is_inside = thread.runtime_depth.load(std::memory_order_relaxed) != 0;
+    if (is_inside && thread.thread_state() == ThreadState::blocked) return false;
     thread.state.fetch_or(held, std::memory_order_relaxed);  // relaxed: what rests stays where it is
-    if (!is_self) return;
-    list_lock_.unlock();
-    leave_blocking(thread);
+    return true;
 }
 
 void World::release(ThreadRecord& thread) {

@@ -104,9 +104,10 @@ public:
     [[nodiscard]] bool stop_one(ThreadRecord& thread);
     void resume_one(ThreadRecord& thread);
 
-    // Keeps a thread from going on after resume_one(), until release(); or the caller, at once. Needs:
-    // stop_one(); for the caller that it is outside of our code.
-    void hold(ThreadRecord& thread);
+    // Keeps a thread from going on after resume_one(), until release(); or the caller, at once. False: it
+    // waits inside our own code, perhaps with a turn that others need; try again later. Needs: stop_one();
+    // for the caller that it is outside of our code.
+    bool hold(ThreadRecord& thread);
     // Lets it go on. Nothing if it was not held, or is not attached any more.
     void release(ThreadRecord& thread);
     [[nodiscard]] static bool is_held(const ThreadRecord& thread) {

@@ -14,7 +14,7 @@ class WorldHoldTest : public WorldTest {
 protected:
     static void suspend(ThreadRecord& thread) {
         ASSERT_TRUE(world.stop_one(thread)) << world.failure();
-        world.hold(thread);
+        EXPECT_TRUE(world.hold(thread));
         world.resume_one(thread);
     }
     static void wait_for_change(const std::atomic<std::uint64_t>& rounds) {
@@ -67,11 +67,27 @@ TEST_F(WorldHoldTest, AHeldThreadGoesOnInItsBlockingCallAndNoFurther) {
     wait_for_change(outside);
 }
 
+// Found by the collector: a thread of the program that runs a cycle waits for the list with the turn taken.
+TEST_F(WorldHoldTest, AThreadThatWaitsInsideOurOwnCodeIsNotHeld) {
+    AttachedThread thread([](AttachedThread& me) {
+        Inside inside(me.record());
+        World::enter_blocking(me.record());
+        me.announce();
+        while (!me.is_told_to_end()) os::yield_cpu();
+        World::leave_blocking(me.record());
+    });
+    thread.wait_until_ready();
+    ASSERT_TRUE(world.stop_one(thread.record()));
+    EXPECT_FALSE(world.hold(thread.record()));
+    world.resume_one(thread.record());
+    EXPECT_FALSE(World::is_held(thread.record()));
+}
+
 TEST_F(WorldHoldTest, AThreadHoldsItself) {
     std::atomic<bool> is_done{false};
     AttachedThread thread([&](AttachedThread& me) {
         me.announce();
-        world.hold(me.record());
+        EXPECT_TRUE(world.hold(me.record()));
         is_done = true;
     });
     thread.wait_until_ready();
@@ -97,7 +113,7 @@ TEST_F(WorldHoldTest, ThreadsThatHoldEachOtherAreAllReleased) {
             ThreadRecord& other = all[(i + me.rounds.load()) % count]->record();
             me.rounds.fetch_add(1);
             if (&other == &me.record() || !world.stop_one(other)) continue;
-            world.hold(other);
+            (void)world.hold(other);
             world.resume_one(other);
             world.release(other);
         }
