@@ -24,6 +24,9 @@ constexpr std::uint64_t quick_stop_ns = 7'000'000;
 constexpr std::uint64_t quick_limit_ns = 10'000'000;
 // Marked sooner by one CPU than a second one wakes up.
 constexpr std::uint64_t alone_ns = 200'000;
+// What was learnt is true no more by so much each time it has kept a cycle from being quick, and thus from
+// teaching anything.
+constexpr double doubt = 0.95;
 // Until it was measured: the time to mark an object, and the bytes of one.
 constexpr double first_object_ns = 12;
 constexpr double first_object_bytes = 48;
@@ -97,6 +100,7 @@ Mode Collector::choose_tracking(Mode mode) {
         is_quick_ = true;
         return mode;
     }
+    object_ns_ *= doubt;
     if (begin_tracking()) return mode;
     now_.why_stw = watch_.reason();
     return Mode::stw;
@@ -121,15 +125,18 @@ void Collector::end_tracking() {
 // Marks in stop 1 to its end, or so far that it is better to track and go on beside the program.
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
+    const std::uint64_t start_cpu_ns = os::thread_cpu_ns();
     if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
     const bool is_hopeless = now_.is_young && quick_ns_ > quick_stop_ns;
+    if (is_hopeless) new_byte_ns_ *= doubt;
     const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + quick_limit_ns);
     if (!is_done) {
         add_counts(crew_.close());
         note_progress(marker);
     }
-    if (is_hopeless) new_byte_ns_ *= 0.9;
-    else learn_speed(os::monotonic_ns() - start_ns, marked_objects_.value() + marker.count.marked_objects);
+    // By the CPU's time: that others had it says nothing about the next time.
+    if (!is_hopeless)
+        learn_speed(os::thread_cpu_ns() - start_cpu_ns, marked_objects_.value() + marker.count.marked_objects);
     if (is_done) {
         now_.why_stw = "few conservative objects";
     } else if (begin_tracking()) {
