@@ -79,9 +79,10 @@ private:
         count_.store(count, std::memory_order_relaxed);  // relaxed: as count()
     }
     [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & (capacity_ - 1); }
+    // Neighbours in memory are neighbours here: programs enter and walk them in order.
     [[nodiscard]] std::size_t place_of(std::uintptr_t address) const {
-        const std::uint64_t hash = (address >> 3) * 0x9e37'79b9'7f4a'7c15;
-        return static_cast<std::size_t>(hash >> 20) & (capacity_ - 1);
+        const std::uint64_t hash = (address >> 7) * 0x9e37'79b9'7f4a'7c15;
+        return static_cast<std::size_t>(hash >> 20 << 3 | (address >> 4 & 7)) & (capacity_ - 1);
     }
     [[nodiscard]] Value& place(std::uintptr_t address) {
         std::size_t i = place_of(address);

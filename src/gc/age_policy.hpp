@@ -57,7 +57,8 @@ private:
         }
         [[nodiscard]] double yield() const { return bytes / ns; }
     };
-    static constexpr unsigned first_cycles = 3;  // of a trial
+    static constexpr unsigned first_cycles = 3;
+    static constexpr unsigned trial_cycles = 2;  // with young ones to the next full one
     static constexpr unsigned first_stay = 12;
     static constexpr unsigned longest_stay = 512;
 
@@ -70,7 +71,7 @@ private:
         if (other == 0 || mine < other) {  // never tried, or better
             if (!is_trial_) stay_ = first_stay;
             is_trial_ = other == 0;
-            change(is_trial_ ? first_cycles : stay_);
+            change(is_trial_ ? trial_cycles : stay_);
         } else if (is_trial_) {
             is_trial_ = false;
             left_ = stay_;
@@ -78,7 +79,7 @@ private:
             // After a while the other one gets another chance.
             stay_ = std::min(2 * stay_, longest_stay);
             is_trial_ = true;
-            change(first_cycles);
+            change(trial_cycles);
         }
     }
     void change(unsigned cycles) {

@@ -155,7 +155,8 @@ __attribute__((noinline)) bool Collector::collect_here(Mutator& mutator) {
         return false;
     }
     is_half_way_ = ended == Ended::half_way;
-    turn_.store(turn_handed, std::memory_order_release);  // release: the cycle so far, to the collector's thread
+    // release: the cycle so far, to the collector's thread
+    turn_.store(turn_handed, std::memory_order_release);
     base::os_wake(turn_, true);
     request(turn_given);
     return true;
@@ -229,7 +230,6 @@ bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId s
     if (of.slot_bytes == 0 || settings_.poisons || mutator.cache.may_be_tiny_block(shape)) return false;
     InRuntime inside(mutator);
     if (is_marking() || !sweeper_.is_done() || finalizer_.specials().were_added()) return false;
-    space_.objects->unmark(start);
     (void)mutator.cache.give_back(shape, start);
     return true;
 }
@@ -252,7 +252,6 @@ void Collector::free(Mutator& mutator, void* object) {
     ensure_swept(span, heap_->spans());
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
-        space_.objects->unmark(found.start);
         // What others may still use, or should find poisoned, waits for its span's sweep.
         if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape))
             (void)mutator.cache.give_back(span.shape, found.start);
@@ -267,6 +266,9 @@ void Collector::free(Mutator& mutator, void* object) {
     if (!span.sweep_generation.compare_exchange_strong(swept, swept - 1, std::memory_order_acq_rel,
                                                        std::memory_order_relaxed))
         return;
+    // A stale word in an old object may name what will be here; a young cycle would not see that word.
+    // relaxed: a cycle that begins stops this thread first
+    if (space_.objects->is_marked(span.base)) was_old_freed_.store(true, std::memory_order_relaxed);
     space_.objects->clear_run(span.base, 1, pages::granule_bytes);
     span.alloc_count = 0;
     shared.live_bytes.subtract(span.bytes());
@@ -409,7 +411,8 @@ void Collector::run_thread() {
         // acquire: see request()
         std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
         if ((wanted & turn_given) != 0) {
-            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();  // acquire: see collect_here()
+            // acquire: see collect_here()
+            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();
             wanted &= ~turn_given;
             if (wanted == 0) continue;
         }

@@ -330,7 +330,8 @@ private:
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
-    double new_byte_ns_ = 0;                                // [owner] likewise; of what is new to a young cycle
+    double new_byte_ns_ = 0;                                // [owner] likewise; a byte new to a young cycle
+    std::atomic<bool> was_old_freed_{false};                // [atomic] a large marked object, between cycles
     bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
     std::atomic<std::uint32_t> turn_{turn_free};            // [atomic] to run a cycle, or to fork
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits

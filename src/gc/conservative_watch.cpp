@@ -28,7 +28,8 @@ public:
             end_ = span == nullptr ? page + base::page_bytes : span->end();
             return is_old_ = span != nullptr && objects.is_marked(span->base);
         }
-        const heap::SizeClass& row = heap::size_classes[(*space_.shapes)[pages::object_entry_shape(entry)].size_class];
+        const heap::Shape& shape = (*space_.shapes)[pages::object_entry_shape(entry)];
+        const heap::SizeClass& row = heap::size_classes[shape.size_class];
         const std::uintptr_t start = page - number * base::page_bytes;
         end_ = start + row.span_bytes;
         unsigned marked = 0;
@@ -73,6 +74,14 @@ void ConservativeWatch::follow(const pages::ObjectMap& objects) {
     for (std::uintptr_t at = bounds.low; bounds.holds(at); at += arena_bytes)
         if (!followed_.holds(at)) (void)tracker_.watch(at, arena_bytes);
     followed_ = bounds;
+}
+
+bool ConservativeWatch::is_unwritten(std::uintptr_t address) {
+    constexpr std::size_t page_bytes = 4096;
+    bool is_written = false;
+    (void)tracker_.collect(base::align_down(address, page_bytes), page_bytes, false,
+                           [&](std::uintptr_t, std::uintptr_t) { is_written = true; });
+    return !is_written;
 }
 
 std::uint64_t ConservativeWatch::arm_old(const MarkSpace& space) {

@@ -54,6 +54,8 @@ public:
     // Calls visit(low, high) for pages written since arm_old(), or not armed by it.
     template <class Visit>
     std::uint64_t visit_written(const pages::ObjectMap& objects, Visit visit);
+    // The page of an address is armed, and was not written since.
+    [[nodiscard]] bool is_unwritten(std::uintptr_t address);
     // Arms the pages of old objects that are not armed. Returns: how many.
     std::uint64_t arm_old(const MarkSpace& space);
     // Disarms those of others, of what begin() armed.

@@ -101,12 +101,15 @@ bool Collector::begin_marking(Mutator* self) {
     heap::SweptShared& shared = centrals.shared();
     // A library was loaded just now, or the first conservative objects were made that nobody watches.
     const bool is_watched = now_.is_stw || is_quick_ || is_watching_;
-    if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || !roots_.is_current() ||
-        !storage_.is_current()) {
+    // relaxed: the threads are stopped
+    const bool is_too_old = now_.is_young && was_old_freed_.load(std::memory_order_relaxed);
+    if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || is_too_old ||
+        !roots_.is_current() || !storage_.is_current()) {
         world_.resume_all();
         return false;
     }
     CAIRN_CHECK(sweeper_.is_done());
+    was_old_freed_.store(false, std::memory_order_relaxed);  // relaxed: as above
     for (unsigned shape = 0; shape < centrals.shapes().count(); ++shape) centrals.of(shape).reset_unswept();
 
     started_.fetch_add(1, std::memory_order_release);  // release: see collect()

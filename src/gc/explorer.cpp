@@ -94,6 +94,12 @@ bool Explorer::is_garbage(const CollectedObject& object) const {
            !spans_.objects().is_marked(object.start);
 }
 
+bool Explorer::is_passed(const CollectedObject& object, std::uintptr_t at, std::uint32_t parent,
+                         RootKind kind) const {
+    if (passed_.is_passed == nullptr || (parent == none && kind != RootKind::static_data)) return false;
+    return !spans_.objects().is_marked(object.start) && passed_.is_passed(passed_.context, at);
+}
+
 void Explorer::append(const Entry& entry) {
     Entry*& block = blocks_[count_ >> block_shift];
     if (count_ == none) has_failed_ = true;
@@ -109,7 +115,7 @@ void Explorer::append(const Entry& entry) {
 void Explorer::reach(std::uintptr_t word, std::uintptr_t at, std::uint32_t parent, RootKind kind) {
     if (!bounds_.holds(word) || has_failed_) return;
     const CollectedObject object = object_at(spans_, spans_.objects(), word);
-    if (!object || is_garbage(object)) return;
+    if (!object || is_garbage(object) || is_passed(object, at, parent, kind)) return;
     if (bits_of(object.start) == nullptr) {
         void* bits = os::alloc(arena_bit_bytes, memory_);
         has_failed_ = bits == nullptr;

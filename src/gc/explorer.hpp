@@ -58,6 +58,14 @@ public:
     // The OS refused memory meanwhile: what was found is true, but not all.
     [[nodiscard]] bool has_failed() const { return has_failed_; }
 
+    // Words that a cycle was right to pass although an unmarked object is where they point; asked for such
+    // words in objects and in static data.
+    struct Passed {
+        void* context = nullptr;
+        bool (*is_passed)(void* context, std::uintptr_t at) = nullptr;
+    };
+    void let_pass(const Passed& passed) { passed_ = passed; }
+
     // Every aligned word of the range is a root.
     void add_range(std::uintptr_t low, std::uintptr_t high, RootKind kind);
     void add_word(std::uintptr_t word, RootKind kind);
@@ -106,6 +114,8 @@ private:
     [[nodiscard]] std::uint64_t* bits_of(std::uintptr_t start) const;
     void reach(std::uintptr_t word, std::uintptr_t at, std::uint32_t parent, RootKind kind);
     [[nodiscard]] bool is_garbage(const CollectedObject& object) const;
+    [[nodiscard]] bool is_passed(const CollectedObject& object, std::uintptr_t at, std::uint32_t parent,
+                                 RootKind kind) const;
     void append(const Entry& entry);
     void scan(const CollectedObject& object, std::uint32_t parent, RootKind kind);
     [[nodiscard]] HolderStep step_to(const Entry& reached) const;
@@ -113,6 +123,7 @@ private:
 
     const heap::SpanAlloc& spans_;
     const heap::Shapes& shapes_;
+    Passed passed_;
     pages::ObjectMap::Bounds bounds_;
     std::uint64_t** bits_ = nullptr;   // an array for each arena within bounds, made when it is first needed
     std::size_t bits_bytes_ = 0;

@@ -302,7 +302,8 @@ void Marker::rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr
         // relaxed: a mark says that the object was, or will be, scanned
         std::uint64_t marks = space_.objects->pair(at).marked.load(std::memory_order_relaxed);
         const std::uintptr_t group = base::align_down(at, std::uintptr_t{1} << pages::pair_shift);
-        for (marks &= ~std::uint64_t{0} << (at >> pages::granule_shift & 63); marks != 0; marks &= marks - 1) {
+        marks &= ~std::uint64_t{0} << (at >> pages::granule_shift & 63);
+        for (; marks != 0; marks &= marks - 1) {
             const std::uintptr_t start =
                 group + (static_cast<std::uintptr_t>(std::countr_zero(marks)) << pages::granule_shift);
             if (start >= high) break;

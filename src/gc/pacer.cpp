@@ -117,7 +117,8 @@ void Pacer::configure(const PacerSettings& settings, std::uint64_t now_ns) {
 void Pacer::commit(const HeapSnapshot& heap, bool is_sweep_done) {
     global_scan_ = heap.global_scan_bytes;
     const std::uint64_t roots = plus(stack_scan_, global_scan_);
-    full_goal_ = plus(percent_goal(minus(full_marked_, full_black_), roots, settings_.gc_percent), full_black_);
+    full_goal_ = plus(percent_goal(minus(full_marked_, full_black_), roots, settings_.gc_percent),
+                      full_black_);
     if (settings_.gc_percent >= 0) {
         const auto percent = static_cast<std::uint64_t>(settings_.gc_percent);
         full_goal_ = std::max({full_goal_, part_of(least_heap_bytes, percent, 100),

@@ -20,7 +20,8 @@ constexpr std::uint64_t poison_word = 0xdead'beef'dead'beef;
 std::size_t Sweeper::sweep_bits(Span& span) {
     pages::ObjectMap& objects = heap_->spans().objects();
     std::size_t alive = 0;
-    const bool keeps_marks = heap_->shared().keeps_marks.load(std::memory_order_relaxed);  // relaxed: see there
+    // relaxed: does not change while there is something to sweep
+    const bool keeps_marks = heap_->shared().keeps_marks.load(std::memory_order_relaxed);
     // Of a large span only the first word has bits.
     const std::uintptr_t end = span.is_large() ? span.base + 1 : span.limit;
     for (std::uintptr_t at = span.base; at < end; at += std::uintptr_t{1} << pages::pair_shift) {

@@ -136,7 +136,8 @@ Mode Collector::drain_quickly(Marker& marker) {
     }
     // By the CPU's time: that others had it says nothing about the next time.
     if (!is_hopeless)
-        learn_speed(os::thread_cpu_ns() - start_cpu_ns, marked_objects_.value() + marker.count.marked_objects);
+        learn_speed(os::thread_cpu_ns() - start_cpu_ns,
+                    marked_objects_.value() + marker.count.marked_objects);
     if (is_done) {
         now_.why_stw = "few conservative objects";
     } else if (begin_tracking()) {

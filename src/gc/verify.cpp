@@ -205,9 +205,10 @@ void say(base::Message& text, const HolderStep& step) {
 
 }  // namespace
 
-MarkCheck Verifier::check_marks() {
+MarkCheck Verifier::check_marks(const Explorer::Passed& passed) {
     Explorer explorer(heap_.spans(), heap_.centrals().shapes());
     if (!explorer.prepare()) return {};
+    explorer.let_pass(passed);
     add_roots(explorer, true);
     const auto is_unmarked = [](void* objects, std::uintptr_t object) {
         return !static_cast<const pages::ObjectMap*>(objects)->is_marked(object);

@@ -43,7 +43,7 @@ public:
     // Walks all spans. `is_sweep_done`: none may be unswept.
     void check_spans(bool is_sweep_done);
     // Marks again. Needs: marking is complete, and no span was swept since.
-    MarkCheck check_marks();
+    MarkCheck check_marks(const Explorer::Passed& passed = {});
 
 private:
     friend class HolderPath;

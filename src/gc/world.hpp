@@ -96,8 +96,8 @@ public:
     // False: one of them could not be stopped, all go on, failure() says why.
     // `is_noted`: the caller's caller has noted its position, and what lies below is no root.
     [[nodiscard]] bool stop_all(ThreadRecord* self, bool is_noted = false);
-    // The calling thread's stack is a root from here on upwards. Needs: inside the runtime; the caller's frame
-    // holds all registers of its callers (__builtin_unwind_init) and stays.
+    // The calling thread's stack is a root from here on upwards. Needs: inside the runtime; the caller's
+    // frame holds all registers of its callers (__builtin_unwind_init) and stays.
     static void note_position(ThreadRecord& thread);
     void resume_all();
     // The same for one thread, which may be the caller.

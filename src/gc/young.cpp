@@ -5,7 +5,8 @@
 //
 //   end of a cycle    every marked object leads to marked objects only. Still stopped, the pages of old
 //                     objects are armed: the kernel notices who writes there. The sweep leaves the marks
-//   between           new objects are not marked. An object that the program frees loses its mark
+//   between           new objects are not marked. A slot of an old one that the program frees and is given
+//                     again stays marked: whatever is written there is seen like any write into the old one
 //   young cycle       in stop 1, the marked objects of all pages that were written or never armed are scanned
 //                     again, then the roots; all that is white is marked, and is old from there on
 //   full cycle        all marks are cleared before stop 1
@@ -43,7 +44,9 @@ void Collector::choose_age(Mode mode) {
     bool wants_full = true;
     {
         Guard guard(lock_);
-        wants_full = now_.is_forced || pacer_.wants_full_cycle() ||
+        // relaxed: looked at again in stop 1
+        const bool was_old_freed = was_old_freed_.load(std::memory_order_relaxed);
+        wants_full = now_.is_forced || was_old_freed || pacer_.wants_full_cycle() ||
                      (settings_.young == Young::by_yield && !age_policy_.prefers_young());
     }
     // relaxed, here and below: changes while no cycle and no sweep is under way

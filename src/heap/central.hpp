@@ -81,9 +81,9 @@ struct SweptShared {
     // [atomic] while marking: what is allocated is marked at birth. Changes while the world is stopped.
     std::atomic<bool> allocates_black{false};
     base::Counter black_bytes;   // [atomic] allocated so, in this cycle
-    // [atomic] the sweep leaves the marks, and the next cycle may begin with them. Changes while the world is
-    // stopped, or no sweep and no cycle is under way.
-    std::atomic<bool> keeps_marks{false};
+    // The sweep leaves the marks, and the next cycle may begin with them. Changes while the world is stopped,
+    // or while no sweep and no cycle is under way.
+    std::atomic<bool> keeps_marks{false};  // [atomic] see above
     // [atomic] mean distance of allocation samples in bytes; 0 = none. Caches follow at their next refill.
     std::atomic<std::uint64_t> sample_mean{default_sample_mean_bytes};
     // Bytes of swept kinds that may be in use: a cached span counts as a whole. The collector sets it anew

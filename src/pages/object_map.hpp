@@ -145,10 +145,6 @@ public:
     void unmark_run(std::uintptr_t first, std::size_t slots, std::size_t stride) const;
     // Takes all marks back. Needs: no mark phase runs, nothing is being swept.
     void clear_marks() const;
-    // Takes one mark back. Needs: no mark phase runs.
-    void unmark(std::uintptr_t slot) const {
-        if (is_marked(slot)) unmark_run(slot, 1, granule_bytes);
-    }
 
     // Tables' memory: made accessible, and reserved only.
     [[nodiscard]] std::uint64_t ready_bytes() const { return ready_.value(); }

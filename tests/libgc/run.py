@@ -10,8 +10,8 @@ usage: run.py --library build/lib/libgc [--only abi|programs|clients] [--filter 
   clients   each script of clients/ is run on both libraries and prints the same; `again: SECONDS` in it names
             a client that at times does not end, on either library, and is then run again
 
-Ours runs three times: as it is, with CAIRN_GC=stw, with CAIRN_VERIFY=1. What is not installed is skipped, and
-said. The exit code is 1 if anything differed.
+Ours runs four times: as it is, with CAIRN_GC=stw, with CAIRN_VERIFY=1, with young cycles and CAIRN_VERIFY=1.
+What is not installed is skipped, and said. The exit code is 1 if anything differed.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -26,7 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ORIGINAL = Path("/usr/lib/x86_64-linux-gnu/libgc.so.1")
-MODES = {"ours": {}, "ours, stw": {"CAIRN_GC": "stw"}, "ours, verified": {"CAIRN_VERIFY": "1"}}
+MODES = {"ours": {}, "ours, stw": {"CAIRN_GC": "stw"}, "ours, verified": {"CAIRN_VERIFY": "1"},
+         "ours, young cycles verified": {"CAIRN_GC_YOUNG": "on", "CAIRN_VERIFY": "1"}}
 CLIENTS = ["usr/bin/guile", "usr/bin/ecl", "usr/bin/w3m", "usr/bin/asy", "usr/bin/nix", "usr/bin/neko",
            "usr/bin/crystal", "usr/bin/M2-binary", "usr/bin/poke", "usr/bin/parser3", "usr/bin/mmv",
            "usr/lib/x86_64-linux-gnu/libguile-3.0.so.1", "usr/lib/x86_64-linux-gnu/libguile-2.2.so.1",

@@ -224,6 +224,7 @@ struct Measured {
     std::uint64_t allocated = 30 * mib, work = 60 * mib, worker_ms = 100, assist_ms = 0, idle_ms = 0;
     std::uint64_t duration_ms = 100;
     bool is_forced = false;
+    bool is_stopped = false;
 };
 
 double pace_after(Pacer& pacer, const Measured& m) {
@@ -236,6 +237,7 @@ double pace_after(Pacer& pacer, const Measured& m) {
     result.worker_ns = m.worker_ms * ms;
     result.assist_ns = m.assist_ms * ms;
     result.idle_ns = m.idle_ms * ms;
+    result.is_stopped = m.is_stopped;
     pacer.end_cycle(result);
     pacer.commit(heap_of(100 * mib, 60 * mib), true);
     return pacer.pace();
@@ -276,6 +278,74 @@ TEST(Runway, LearnsNothingWhereNothingIsToLearn) {
         EXPECT_DOUBLE_EQ(pace_after(pacer, {}), 0.5);
         EXPECT_DOUBLE_EQ(pace_after(pacer, m), 0.5);
     }
+}
+
+TEST(Runway, IsNotNeededWhereAllIsMarkedInOneStop) {
+    Pacer pacer;
+    EXPECT_DOUBLE_EQ(pace_after(pacer, {}), 0.5);
+    const Measured stopped{.allocated = 0, .is_stopped = true};
+    for (int i = 0; i < 4; ++i) EXPECT_DOUBLE_EQ(pace_after(pacer, stopped), 0.5) << i;
+    EXPECT_EQ(pace_after(pacer, stopped), 0);
+}
+
+// ---- young cycles -----------------------------------------------------------------------------------------
+
+// A cycle after which `marked` is kept.
+void end_cycle(Pacer& pacer, std::uint64_t marked, bool is_young) {
+    (void)pacer.start_cycle(heap_of(marked + mib, marked), 4, false, is_young);
+    CycleResult result;
+    result.marked_bytes = marked;
+    result.heap_scan_work = is_young ? mib : marked;
+    result.live_at_end = marked + mib;
+    result.duration_ns = ms;
+    result.is_young = is_young;
+    result.keeps_marks = true;
+    pacer.end_cycle(result);
+    pacer.commit(heap_of(marked, marked), true);
+}
+
+TEST(Young, LeavesTheGoalWhereTheLastFullCyclePutIt) {
+    Pacer pacer;
+    pacer.configure({}, 0);
+    end_cycle(pacer, 100 * mib, false);
+    EXPECT_EQ(pacer.goal(), 200 * mib);
+    for (const std::uint64_t kept : {110, 120, 149}) {
+        end_cycle(pacer, kept * mib, true);
+        EXPECT_EQ(pacer.goal(), 200 * mib) << kept;
+        EXPECT_FALSE(pacer.wants_full_cycle()) << kept;
+    }
+    end_cycle(pacer, 151 * mib, true);
+    EXPECT_EQ(pacer.goal(), 200 * mib);
+    EXPECT_TRUE(pacer.wants_full_cycle()) << "half of the room is taken";
+    end_cycle(pacer, 151 * mib, false);
+    EXPECT_EQ(pacer.goal(), 302 * mib);
+    EXPECT_FALSE(pacer.wants_full_cycle());
+}
+
+TEST(Young, HasAQuarterOfTheRoomAtLeast) {
+    Pacer pacer;
+    pacer.configure({}, 0);
+    end_cycle(pacer, 100 * mib, false);
+    end_cycle(pacer, 190 * mib, true);
+    EXPECT_EQ(pacer.goal(), 215 * mib);
+}
+
+TEST(Young, ExpectsTheWorkOfItsKind) {
+    Pacer pacer;
+    pacer.configure({}, 0);
+    end_cycle(pacer, 100 * mib, false);
+    EXPECT_EQ(pacer.expected_work(), 0u) << "no young cycle yet";
+    end_cycle(pacer, 110 * mib, true);
+    EXPECT_EQ(pacer.expected_work(), mib);
+    end_cycle(pacer, 160 * mib, true);
+    EXPECT_EQ(pacer.expected_work(), 100 * mib) << "a full one is next";
+}
+
+TEST(Young, IsNotForHeapsAtTheirLimit) {
+    Pacer pacer;
+    pacer.configure({.memory_limit_bytes = 120 * mib}, 0);
+    end_cycle(pacer, 100 * mib, false);
+    EXPECT_TRUE(pacer.wants_full_cycle());
 }
 
 // ---- assists ----------------------------------------------------------------------------------------------

@@ -98,20 +98,33 @@ TEST(ObjectMap, RunsSetTheBitsOfTheirSlotsAndNoOthers) {
         const std::size_t first = random() % slots;
         const std::size_t count = random() % (slots - first + 1);
         const std::uintptr_t start = low + first * stride;
-        const unsigned what = static_cast<unsigned>(random() % 4);
+        const unsigned what = static_cast<unsigned>(random() % 5);
         if (what == 0) map->set_run(start, count, stride, false);
         if (what == 1) map->set_run(start, count, stride, true);
         if (what == 2) map->mark_run(start, count, stride);
         if (what == 3) map->clear_run(start, count, stride);
+        if (what == 4) map->unmark_run(start, count, stride);
         for (std::size_t i = 0; i < count; ++i) {
             const std::uintptr_t slot = start + i * stride;
             if (what <= 1) model.allocated.insert(slot);
             if (what == 1 || what == 2) model.marked.insert(slot);
-            if (what == 3) model.allocated.erase(slot), model.marked.erase(slot);
+            if (what == 3) model.allocated.erase(slot);
+            if (what >= 3) model.marked.erase(slot);
         }
         if (round % 50 == 0) model.check(*map, low - 8192, high + 8192);
     }
     model.check(*map, low - 8192, high + 8192);
+}
+
+TEST(ObjectMap, ClearsTheMarksOfAllPagesInUse) {
+    const auto map = make_map();
+    Model model;
+    map->set_entries(arena, 3, 9, false);
+    map->set_entries(arena + 100 * 8192, 1, 9, true);
+    for (const std::uintptr_t slot : {arena, arena + 3 * 8192 - 16, arena + 100 * 8192})
+        map->set_run(slot, 1, 16, true), model.allocated.insert(slot);
+    map->clear_marks();
+    model.check(*map, arena, arena + 101 * 8192);
 }
 
 TEST(ObjectMap, AMarkIsSetByOneOfManyThreads) {

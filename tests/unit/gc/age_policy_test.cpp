@@ -1,0 +1,95 @@
+// The age policy on programs of known yields: which way it ends in, and what the other costs meanwhile.
+// SPDX-License-Identifier: MIT
+#include "gc/age_policy.hpp"
+
+#include <gtest/gtest.h>
+
+namespace cairn::gc {
+namespace {
+
+constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+constexpr std::uint64_t ms = 1'000'000;
+
+// Bytes freed and time taken by a cycle of either kind; of a young one that follows k others.
+struct Program {
+    std::uint64_t full_freed, full_ns, young_freed, young_ns, worse_each;
+};
+
+struct Lived {
+    unsigned young = 0, full = 0;
+    bool ended_with_young = false;
+};
+
+Lived live(const Program& program, unsigned cycles) {
+    AgePolicy policy;
+    Lived lived;
+    unsigned in_a_row = 0;
+    std::uint64_t kept = 0;  // garbage that young cycles left
+    bool has_marks = false;
+    for (unsigned i = 0; i < cycles; ++i) {
+        if (has_marks && policy.prefers_young()) {
+            const std::uint64_t lost = std::min(program.young_freed, in_a_row++ * program.worse_each);
+            kept += lost;
+            policy.note(true, program.young_freed - lost, program.young_ns);
+            ++lived.young;
+        } else {
+            policy.note(false, program.full_freed + kept, program.full_ns);
+            in_a_row = 0;
+            kept = 0;
+            ++lived.full;
+        }
+        has_marks = policy.wants_young_cycles();
+    }
+    lived.ended_with_young = policy.wants_young_cycles();
+    return lived;
+}
+
+TEST(AgePolicy, LivesWithYoungCyclesWhereTheyFreeMuchForLittle) {
+    const Lived lived = live({4 * mib, 4 * ms, 3 * mib, ms / 2, 0}, 200);
+    EXPECT_TRUE(lived.ended_with_young);
+    EXPECT_GT(lived.young, 150u);
+}
+
+TEST(AgePolicy, LivesWithoutThemWhereWhatIsNewLives) {
+    const Lived lived = live({4 * mib, 4 * ms, mib / 4, 3 * ms, 0}, 200);
+    EXPECT_FALSE(lived.ended_with_young);
+    EXPECT_LT(lived.young, 12u) << "tried shortly, and seldom";
+    EXPECT_GE(lived.young, 2u) << "but tried";
+}
+
+TEST(AgePolicy, EndsARowOfYoungCyclesWhenTheyFreeLessThanTheMean) {
+    // Each frees half a MiB less than the one before: after some a full one pays.
+    const Lived lived = live({4 * mib, 4 * ms, 4 * mib, ms, mib / 2}, 400);
+    EXPECT_TRUE(lived.ended_with_young);
+    EXPECT_GT(lived.young, lived.full);
+    EXPECT_GT(lived.full, 40u);
+}
+
+TEST(AgePolicy, ChangesItsMindWhenTheProgramDoes) {
+    AgePolicy policy;
+    const auto cycle = [&](bool is_young_good) {
+        const bool is_young = policy.prefers_young();
+        if (is_young) policy.note(true, is_young_good ? 4 * mib : 0, ms);
+        else policy.note(false, 4 * mib, 4 * ms);
+    };
+    for (int i = 0; i < 100; ++i) cycle(true);
+    EXPECT_TRUE(policy.wants_young_cycles());
+    for (int i = 0; i < 600; ++i) cycle(false);
+    unsigned young = 0;
+    for (int i = 0; i < 100; ++i) {
+        young += policy.prefers_young();
+        cycle(false);
+    }
+    EXPECT_LT(young, 12u);
+    for (int i = 0; i < 1200; ++i) cycle(true);
+    EXPECT_TRUE(policy.wants_young_cycles());
+}
+
+TEST(AgePolicy, TakesACycleWithoutTimeOrGain) {
+    AgePolicy policy;
+    for (int i = 0; i < 100; ++i) policy.note(policy.prefers_young(), 0, 0);
+    policy.note(false, mib, ms);
+}
+
+}  // namespace
+}  // namespace cairn::gc
