@@ -61,7 +61,7 @@ extern "C" {
 void GC_suspend_thread(pthread_t thread) {
     cairn::gc::ThreadRecord* const record = record_of(thread);
     if (record == nullptr) return;
-    constexpr std::uint64_t pause_ns = 50'000;  // it may wait for the list of threads, which we have each time
+    constexpr std::uint64_t pause_ns = 50'000;  // it may wait for the list of threads, which we have now
     if (record == &self().thread) (void)collector().world().hold(*record);
     else
         while (!try_hold(*record, thread)) cairn::os::sleep_ns(pause_ns);
