@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Clients of the Boehm collector on Cairn's libgc.so.1 and on the system's: time, memory, stops.
 
-usage: libgc.py --build DIR [--runs N] [--programs LIST] [--newer DIR] [--json FILE] [--smoke]
+usage: libgc.py --build DIR [--runs N | --starts N] [--programs LIST] [--newer DIR] [--json FILE] [--smoke]
 
 Each program runs N times on each library in turn, the first round being thrown away where N > 1; the best
 time counts, memory of that run. What they print must be equal. The longest stop comes from one more run, in
 which ours reports it (CAIRN_REPORT) and the original tells each (GC_PRINT_STATS). --newer: a folder with
 another build of the original. Programs that are not installed are left out, and said.
+
+--starts: only how long a program takes that does nothing, N times on each library in turn; the median of
+each, and of the differences between runs that follow each other.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -16,6 +19,7 @@ import os
 import random
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +39,16 @@ PROGRAMS = {
     "nix": ["nix-instantiate", "--eval", "--strict", "HERE/values.nix"],
     "asy": ["asy", "-noV", "-f", "eps", "-o", "WORK/out", "HERE/draw.asy"],
     "C trees": ["WORK/trees"],
+}
+# What starts and ends.
+STARTS = {
+    "C": ["WORK/empty"],
+    "guile": ["guile", "--no-auto-compile", "-c", "1"],
+    "ecl": ["ecl", "--norc", "--eval", "(ext:quit)"],
+    "w3m": ["w3m", "-dump", "WORK/empty.html"],
+    "neko": ["neko", "-version"],
+    "nix": ["nix-instantiate", "--eval", "-E", "1"],
+    "maxima": ["maxima-sage", "--batch-string=1;"],
 }
 
 
@@ -60,9 +74,13 @@ def prepare(work):
                       f'(compile-file "{source}" #:output-file "{work}/{source.stem}.go")')
         subprocess.run(["guile", "-c", compile_it], capture_output=True, check=True)
         (work / f"{source.stem}.go.scm").write_text(f'(load-compiled "{work}/{source.stem}.go")\n')
+    (work / "empty.html").write_text("<p>nothing\n")
+    text = "#include <gc.h>\nint main(void) { GC_INIT(); return GC_MALLOC(16) == NULL; }\n"
+    (work / "empty.c").write_text(text)
     headers = HERE.parent / "include/cairn/compat"
-    subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, HERE / "libgc/trees.c", "-o",
-                    work / "trees", ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
+    for source in (HERE / "libgc/trees.c", work / "empty.c"):
+        subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, source, "-o",
+                        work / source.stem, ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
 
 
 def run(command, library, work, settings=None):
@@ -96,9 +114,36 @@ def longest_stop(command, library, work, is_ours):
     return max(stops, default=0), told.count("World-stopped marking took")
 
 
-def measure(name, words, libraries, work, runs):
+def command_of(words, work):
     replace = {"HERE": str(HERE / "libgc"), "WORK": str(work)}
-    command = [re.sub("HERE|WORK", lambda found: replace[found.group()], word) for word in words]
+    return [re.sub("HERE|WORK", lambda found: replace[found.group()], word) for word in words]
+
+
+def measure_start(name, words, libraries, work, runs):
+    """library -> median ms; "difference" -> the median of ours less the original's, run by run."""
+    command = command_of(words, work)
+    times = {library: [] for library in libraries}
+    for round_ in range(runs + 1):
+        for library in list(libraries)[::1 if round_ % 2 else -1]:
+            seconds = run(command, libraries[library], work)[0]
+            if round_ > 0:
+                times[library].append(seconds * 1e3)
+    pairs = zip(times["cairn"], times["libgc"])
+    return {library: statistics.median(row) for library, row in times.items()} | {
+        "difference": statistics.median(ours - theirs for ours, theirs in pairs)}
+
+
+def start_table(results, libraries):
+    lines = ["| program that does nothing | " + " | ".join(f"{library}, ms" for library in libraries)
+             + " | difference, ms |", "|---|" + "---:|" * (len(libraries) + 1)]
+    for name, row in results.items():
+        cells = [f"{row[library]:.1f}" for library in libraries] + [f"{row['difference']:+.2f}"]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def measure(name, words, libraries, work, runs):
+    command = command_of(words, work)
     rows, printed = {}, None
     for round_ in range(runs):
         for library, folder in libraries.items():
@@ -140,6 +185,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--starts", type=int, default=0)
     parser.add_argument("--programs", default="")
     parser.add_argument("--newer", type=Path)
     parser.add_argument("--json", type=Path)
@@ -150,20 +196,30 @@ def main():
         libraries["newer libgc"] = options.newer.resolve()
     wanted = [name.strip() for name in options.programs.split(",") if name.strip()]
     work = Path(tempfile.mkdtemp(prefix="cairn-bench-libgc-"))
-    results = {}
-    try:
-        prepare(work)
-        for name, words in PROGRAMS.items():
+
+    def measure_all(programs, by, runs):
+        results = {}
+        for name, words in programs.items():
             if wanted and not any(part in name for part in wanted):
                 continue
             if not words[0].startswith("WORK") and shutil.which(words[0]) is None:
                 print(f"{name}: {words[0]} is not installed", file=sys.stderr)
                 continue
-            results[name] = measure(name, words, libraries, work, 1 if options.smoke else options.runs)
+            results[name] = by(name, words, libraries, work, runs)
             print(f"{name}: {results[name]}", file=sys.stderr, flush=True)
+        return results
+
+    results = {}
+    try:
+        prepare(work)
+        if not options.starts:
+            results = measure_all(PROGRAMS, measure, 1 if options.smoke else options.runs)
+            print(table(results, libraries))
+        if options.starts or options.smoke:
+            results = measure_all(STARTS, measure_start, options.starts or 1)
+            print(start_table(results, libraries))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(table(results, libraries))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     return 0

@@ -5,10 +5,12 @@
 //   libgc_alloc.cpp      allocation, realloc, free, questions about objects
 //   libgc_kinds.cpp      kinds, mark procedures, typed objects, what callbacks push
 //   libgc_finalize.cpp   finalizers in their four orders, toggle references
+//   libgc_disclaim.cpp   procedures that are asked before an object of their kind is reclaimed
 //   libgc_links.cpp      links that become null
 //   libgc_threads.cpp    registration, blocking, the lock, creation of threads
+//   libgc_suspend.cpp    threads that the program suspends
 //   libgc_collect.cpp    cycles, roots, statistics
-//   libgc_other.cpp      debug variants, and what is not supported
+//   libgc_other.cpp      debug variants, and what is nothing here
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
 // everything. Callbacks of the client are made in two places only: with the world stopped, by the
@@ -67,7 +69,7 @@ public:
             ++depth_;
             return;
         }
-        lock_.lock();
+        if (!lock_.try_lock()) wait(by.thread);
         owner_.store(&by, std::memory_order_relaxed);  // relaxed: only we find ourselves in it
     }
     void unlock(gc::Mutator& by) {
@@ -84,6 +86,17 @@ public:
     }
 
 private:
+    // Who has the lock may be stopping the world, or this thread alone: it waits as one that rests, and has
+    // the lock only when it runs.
+    [[gnu::noinline]] void wait(gc::ThreadRecord& thread) {
+        do {
+            gc::World::enter_blocking(thread);
+            lock_.lock();
+            lock_.unlock();
+            gc::World::leave_blocking(thread);
+        } while (!lock_.try_lock());
+    }
+
     base::RankedLock<base::Rank::fibers> lock_;
     std::atomic<gc::Mutator*> owner_{nullptr};  // [atomic]
     unsigned depth_ = 0;                        // [lock] beyond the first time
@@ -123,6 +136,8 @@ inline constexpr int most_kinds = 16;
 [[nodiscard]] heap::ShapeId shape_of_kind(int kind, unsigned size_class);
 [[nodiscard]] void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment = 16);
 [[nodiscard]] void* allocate_kind(std::size_t bytes, int kind);
+// The kind that a shape tells; -1: one without a number of its own.
+[[nodiscard]] int kind_of_shape(const heap::Shape& shape, heap::ShapeId id);
 // What GC_oom_fn makes of it.
 [[nodiscard]] void* out_of_memory(std::size_t bytes);
 
@@ -132,6 +147,7 @@ inline constexpr std::uint32_t pending_start = 1;       // a cycle has begun
 inline constexpr std::uint32_t pending_end = 2;         // a cycle is over
 inline constexpr std::uint32_t pending_finalizers = 4;  // and has queued finalizers
 inline constexpr std::uint32_t pending_warning = 8;     // about finalizers that will never be called
+inline constexpr std::uint32_t pending_disclaim = 16;   // objects wait for their disclaim procedure
 extern constinit std::atomic<std::uint32_t> pending;    // [atomic]
 void run_pending_slow();
 inline void run_pending() {
@@ -157,6 +173,23 @@ void forget_finalizer(std::uintptr_t object);
 // False: no object has one. Without the lock, as the next.
 [[nodiscard]] bool has_finalizers();
 
+// ---- disclaim procedures (libgc_disclaim.cpp)
+
+// Objects of this kind are asked about. Any thread.
+[[nodiscard]] bool is_disclaimed(int kind);
+// In the last stop of a cycle: before anything is called unreachable, marks what objects of a kind that marks
+// from all of them hold; when all that is reachable is known, notes those that are not.
+void mark_from_disclaimed(gc::ClientSink& sink);
+void find_doomed(gc::ClientSink& sink);
+// Asks about those that wait: all, or as many as an allocation should be kept for.
+void ask_doomed(bool all);
+// The object waits to be asked about, and nobody has marked it since the cycle. Any thread.
+[[nodiscard]] bool is_doomed(std::uintptr_t object);
+// A client marks it, so it stays, or takes that back.
+void set_spared(std::uintptr_t object, bool is_spared);
+// Frees an object of such a kind without asking. Needs: alloc_lock.
+void free_disclaimed(gc::Mutator& by, std::uintptr_t object);
+
 // ---- the rest
 
 void free_uncollectable(std::uintptr_t object);
@@ -166,8 +199,6 @@ void read_settings();
 void prepare_roots();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
-// Says that a function is not there and aborts.
-[[noreturn]] void unsupported(const char* function);
 extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
 extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
 extern constinit GC_start_callback_proc start_callback;

@@ -304,6 +304,10 @@ void GC_free(void* object) {
         free_uncollectable(found.start);
         forget_finalizer(found.start);
     }
+    if (is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
+        Locked lock(thread);
+        return free_disclaimed(thread, found.start);
+    }
     if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);
 }
 

@@ -62,6 +62,7 @@ void collect_now() {
     call_start_callback();
     collector().collect(thread);
     pending.fetch_and(~pending_start, std::memory_order_relaxed);  // relaxed: it was called
+    ask_doomed(true);
     run_pending();
 }
 

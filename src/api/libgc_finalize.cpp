@@ -198,6 +198,7 @@ void push_finalizers(gc::ClientSink& sink) {
 }
 
 void finish_finalizers(gc::ClientSink& sink) {
+    mark_from_disclaimed(sink);
     sift_toggles(sink);
     clear_links(sink, false);
     bool has_cycle = false;
@@ -213,6 +214,7 @@ void finish_finalizers(gc::ClientSink& sink) {
     drop_dead_toggles(sink);
     clear_links(sink, true);
     drop_dangling_links(sink, true);
+    find_doomed(sink);
     if (has_cycle) note_pending(pending_warning);
     // relaxed: the world is stopped
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
@@ -303,14 +305,5 @@ void GC_set_toggleref_func(GC_toggleref_func call) { toggle_call = call; }
 GC_toggleref_func GC_get_toggleref_func() { return toggle_call; }
 void GC_set_await_finalize_proc(GC_await_finalize_proc call) { await_call = call; }
 GC_await_finalize_proc GC_get_await_finalize_proc() { return await_call; }
-
-// An object with a finalizer from birth.
-void GC_init_finalized_malloc() { GC_init(); }
-void* GC_finalized_malloc(size_t bytes, const GC_finalizer_closure* closure) {
-    void* object = GC_malloc(bytes);
-    if (object != nullptr)
-        set_finalizer(object, closure->proc, closure->cd, nullptr, nullptr, Order::no_order);
-    return object;
-}
 
 }  // extern "C"

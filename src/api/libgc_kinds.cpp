@@ -8,6 +8,8 @@
 //   procedure >= 8       a deferred shape: the procedure is called with the world stopped
 //   per object           every word may be a pointer
 //
+// Each kind of a client has shapes of its own, so that an object tells its kind.
+//
 // Floor: api. Locks: alloc_lock around the tables' growth; readers take numbers that were given out.
 // SPDX-License-Identifier: MIT
 #include <cstring>
@@ -135,14 +137,28 @@ ShapeId mapped_shape(unsigned number, unsigned size_class) {
     return made;
 }
 
-ShapeId deferred_shape(int number, unsigned size_class) {
-    std::atomic<ShapeId>& cached = kinds[number].row.shapes[size_class];
+// How objects of the kind are laid out, not yet told apart from others of the same layout.
+ShapeId layout_of(const Kind& kind, unsigned size_class) {
+    if (kind.scanning == Scanning::nothing) return heap::zeroed_shape_of_class(size_class);
+    if (kind.scanning == Scanning::map) return mapped_shape(kind.descriptor, size_class);
+    return heap::shape_of_class(size_class, ObjectKind::conservative);
+}
+
+// Where the table of shapes is full an object does not tell its kind any more.
+ShapeId own_shape(int number, unsigned size_class) {
+    Kind& kind = kinds[number];
+    std::atomic<ShapeId>& cached = kind.row.shapes[size_class];
     // acquire: pairs with the store below: the shape is complete
     if (const ShapeId found = cached.load(std::memory_order_acquire)) return found;
     Locked lock(self());
     ShapeId made = cached.load(std::memory_order_relaxed);  // relaxed: under the lock
-    if (made == 0) made = shapes().make_deferred(size_class, static_cast<std::uint8_t>(number));
-    if (made == 0) base::fatal("too many kinds of objects");
+    const bool is_deferred = kind.scanning == Scanning::procedure;
+    const auto tag = static_cast<std::uint8_t>(number);
+    const ShapeId layout = layout_of(kind, size_class);
+    if (made == 0)
+        made = is_deferred ? shapes().make_deferred(size_class, tag) : shapes().make_tagged(layout, tag);
+    if (made == 0 && (is_deferred || is_disclaimed(number))) base::fatal("too many kinds of objects");
+    if (made == 0) made = layout;
     cached.store(made, std::memory_order_release);  // release: the shape is complete
     return made;
 }
@@ -200,13 +216,13 @@ ShapeId shape_of_kind(int kind, unsigned size_class) {
     const bool is_made = kind >= first_user_kind && kind < most_kinds;
     if (kind == kind_atomic) return heap::shape_of_class(size_class, ObjectKind::noscan);
     if (!is_made) return heap::shape_of_class(size_class, ObjectKind::conservative);
-    switch (kinds[kind].scanning) {
-    case Scanning::every_word: break;
-    case Scanning::nothing: return heap::zeroed_shape_of_class(size_class);
-    case Scanning::map: return mapped_shape(kinds[kind].descriptor, size_class);
-    case Scanning::procedure: return deferred_shape(kind, size_class);
-    }
-    return heap::shape_of_class(size_class, ObjectKind::conservative);
+    return own_shape(kind, size_class);
+}
+
+int kind_of_shape(const heap::Shape& shape, heap::ShapeId id) {
+    if (shape.tag != 0) return shape.tag;
+    if (id == heap::shape_of_class(shape.size_class, ObjectKind::noscan)) return kind_atomic;
+    return id == heap::shape_of_class(shape.size_class, ObjectKind::conservative) ? kind_normal : -1;
 }
 
 void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind) {
@@ -261,9 +277,13 @@ unsigned GC_new_kind(void** list, GC_word descriptor, int adds_size, int clears)
     return GC_new_kind_inner(list, descriptor, adds_size, clears);
 }
 
-// Free lists are ours; the client only hands the pointer back to GC_new_kind.
+// Free lists are ours; the client only hands the pointer back to GC_new_kind. No object: the caller may hold
+// the lock.
 void** GC_new_free_list_inner() {
-    return static_cast<void**>(GC_malloc_uncollectable(cairn::heap::size_class_count * sizeof(void*)));
+    Locked lock(self());
+    void* list = runtime.heap.spans().metadata().allocate(cairn::heap::size_class_count * sizeof(void*));
+    if (list == nullptr) cairn::base::fatal("GC_new_free_list: out of memory");
+    return static_cast<void**>(list);
 }
 void** GC_new_free_list() { return GC_new_free_list_inner(); }
 void GC_register_describe_type_fn(int, GC_describe_type_fn) {}
@@ -315,12 +335,17 @@ void GC_push_finalizer_structures() {}
 int GC_is_marked(const void* object) {
     const Object found = object_of(object);
     if (found.start == 0) return 0;
-    return sink_now == nullptr || sink_now->is_marked(found.start) ? 1 : 0;
+    if (sink_now != nullptr) return sink_now->is_marked(found.start) ? 1 : 0;
+    return is_doomed(found.start) ? 0 : 1;
 }
 void GC_set_mark_bit(const void* object) {
-    if (sink_now != nullptr) sink_now->mark_only(reinterpret_cast<std::uintptr_t>(object));
+    const auto start = reinterpret_cast<std::uintptr_t>(object);
+    if (sink_now != nullptr) sink_now->mark_only(start);
+    else set_spared(start, true);
 }
-void GC_clear_mark_bit(const void*) {}
+void GC_clear_mark_bit(const void* object) {
+    if (sink_now == nullptr) set_spared(reinterpret_cast<std::uintptr_t>(object), false);
+}
 
 void GC_set_push_other_roots(GC_push_other_roots_proc call) { GC_push_other_roots = call; }
 GC_push_other_roots_proc GC_get_push_other_roots() { return GC_push_other_roots; }

@@ -1,4 +1,4 @@
-// What is the plain thing under another name, and what is not supported.
+// What is the plain thing under another name, or nothing here.
 //
 // Debug variants note no caller: objects have no header, so a pointer from one family may go to the other.
 //
@@ -88,12 +88,5 @@ void* GC_clear_stack(void* pass) { return pass; }
 void GC_noop1(GC_word value) { __asm__ volatile("" : : "r"(value)); }
 __attribute__((visibility("default"))) void GC_incr_bytes_allocd(size_t) {}
 __attribute__((visibility("default"))) void GC_incr_bytes_freed(size_t) {}
-
-// ---- not supported
-
-void GC_register_disclaim_proc(int, GC_disclaim_proc, int) { unsupported("GC_register_disclaim_proc"); }
-void GC_suspend_thread(pthread_t) { unsupported("GC_suspend_thread"); }
-void GC_resume_thread(pthread_t) { unsupported("GC_resume_thread"); }
-int GC_is_thread_suspended(pthread_t) { return 0; }
 
 }  // extern "C"

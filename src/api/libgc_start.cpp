@@ -160,12 +160,6 @@ void warn(const char* format, GC_word argument) {
     dprintf(STDERR_FILENO, format, argument);
 }
 
-void unsupported(const char* function) {
-    base::Message text;
-    text << function << " is not supported by Cairn's libgc";
-    base::fatal(text.view());
-}
-
 void call_start_callback() {
     if (start_callback != nullptr) start_callback();
 }
@@ -175,6 +169,7 @@ void run_pending_slow() {
     if ((what & pending_start) != 0) call_start_callback();
     if ((what & pending_warning) != 0)
         warn_proc(const_cast<char*>("Finalization cycle involving %p\n"), 0);
+    if ((what & pending_disclaim) != 0) ask_doomed(false);
     if ((what & pending_finalizers) == 0) return;
     if (GC_finalize_on_demand == 0) {
         (void)GC_invoke_finalizers();

@@ -6,8 +6,9 @@
 //   blocked   thread    in a declared blocking region                           yes
 //   gone      stopper   ended without a word; its stack may be unmapped         no roots
 // and beside each a flag `wanted`: somebody wants it stopped. A thread leaves `stopped` and `blocked` only
-// while that flag is clear, so "stopped or blocked, and wanted" means that it stands still. All is one atomic
-// word; each move is one exchange.
+// while that flag is clear, so "stopped or blocked, and wanted" means that it stands still. `held` likewise
+// keeps it there, for a program that suspends a thread; the world goes on without it. All is one atomic word;
+// each move is one exchange.
 //
 // The record belongs to whoever embeds it and stays mapped for ever: the signal handler finds it through
 // thread-local storage at any time.
@@ -29,7 +30,8 @@ class World;
 enum class ThreadState : std::uint32_t { running, stopped, blocked, gone };
 
 struct ThreadRecord {
-    static constexpr std::uint32_t wanted = 4;  // the flag beside a ThreadState
+    static constexpr std::uint32_t wanted = 4;  // the flags beside a ThreadState
+    static constexpr std::uint32_t held = 8;
 
     base::ListLink<ThreadRecord> link;             // [lock] the world's
     World* world = nullptr;                        // [fixed] while attached
@@ -37,8 +39,10 @@ struct ThreadRecord {
     os::MemoryRange stack;                         // [fixed] while attached
     os::MemoryRange block;                         // [fixed] static TLS and libc's record: a root
     std::uintptr_t thread_pointer = 0;             // [fixed] for os::block_of_module()
-    std::atomic<std::uint32_t> state{0};           // [atomic] a ThreadState, and perhaps `wanted`
+    std::atomic<std::uint32_t> state{0};           // [atomic] a ThreadState, perhaps `wanted` or `held`
     std::atomic<std::uint32_t> is_signalled{0};    // [atomic] 1: a signal is on its way, send no second
+    std::atomic<std::uint32_t> is_insisted{0};     // [atomic] likewise of the signal that passes masks
+    bool is_deaf = false;                          // [lock] it blocks the stop signal, or did
     std::atomic<std::uint32_t> runtime_depth{0};   // [owner] and its signal handler; a guess for others
     std::uint32_t blocking_depth = 0;              // [owner]
     const os::StopContext* context = nullptr;      // [owner] while parked in the handler: its registers

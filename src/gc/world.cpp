@@ -18,6 +18,7 @@ constexpr std::uint32_t stopped = static_cast<std::uint32_t>(ThreadState::stoppe
 constexpr std::uint32_t blocked = static_cast<std::uint32_t>(ThreadState::blocked);
 constexpr std::uint32_t gone = static_cast<std::uint32_t>(ThreadState::gone);
 constexpr std::uint32_t wanted = ThreadRecord::wanted;
+constexpr std::uint32_t held = ThreadRecord::held;
 
 constexpr std::uint32_t bias = std::uint32_t{1} << 30;
 constexpr std::uint64_t first_look_ns = 2'000'000;    // no thread of a healthy machine is so late
@@ -67,6 +68,8 @@ void World::attach(ThreadRecord& thread) {
     const os::MemoryRange block = os::thread_block();
     list_lock_.lock();
     CAIRN_CHECK(!thread.link.is_listed);
+    // A signal that somebody waits for with sigwait() would be taken by that.
+    thread.is_deaf = os::is_stop_signal_blocked() && os::install_insistent_handler(on_insistent);
     thread.tid = os::thread_id();
     thread.stack = stack;
     thread.block = block;
@@ -82,6 +85,7 @@ void World::attach(ThreadRecord& thread) {
     // relaxed, these three: the list's lock publishes the record
     thread.state.store(running, std::memory_order_relaxed);    // relaxed: as above
     thread.is_signalled.store(0, std::memory_order_relaxed);   // relaxed: as above
+    thread.is_insisted.store(0, std::memory_order_relaxed);    // relaxed: as above
     thread.runtime_depth.store(1, std::memory_order_relaxed);  // relaxed: as above; until we are done
     std::atomic_signal_fence(std::memory_order_seq_cst);       // the handler sees a complete record
     current_thread = &thread;
@@ -96,6 +100,7 @@ void World::detach(ThreadRecord& thread) {
     take_signal_stack(thread);
     lock_list(&thread);
     threads_.remove(&thread);
+    await_insistent(thread);
     current_thread = nullptr;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal that is still on its way finds nobody
     thread.world = nullptr;
@@ -103,6 +108,15 @@ void World::detach(ThreadRecord& thread) {
     thread.runtime_depth.store(0, std::memory_order_relaxed);  // relaxed: nobody looks any more
     thread.state.store(gone, std::memory_order_relaxed);       // relaxed: the lock orders it; no roots
     list_lock_.unlock();
+}
+
+// One that comes when the thread is not known any more would be taken for libc's. It was sent before the list
+// was ours, so it is here as soon as the kernel looks; blocked all the same it may never come.
+void World::await_insistent(ThreadRecord& thread) {
+    constexpr int most_looks = 1000;
+    // relaxed: set under the list's lock, cleared by our own handler
+    for (int i = 0; i < most_looks && thread.is_insisted.load(std::memory_order_relaxed) != 0; ++i)
+        os::yield_cpu();
 }
 
 // The caller's frames that end with this call, its registers in them, are copied.
@@ -174,9 +188,22 @@ void World::on_stop(const os::StopContext& context) {
     if (thread == nullptr) return;
     // acquire, release: who finds the flag set sends no signal, and we then see what it wanted
     thread->is_signalled.exchange(0, std::memory_order_acq_rel);
-    if (thread->runtime_depth.load(std::memory_order_relaxed) > 0) return;  // relaxed: the same thread
+    park_if_wanted(*thread, context);
+}
+
+// False: nobody of us sent it.
+bool World::on_insistent(const os::StopContext& context) {
+    ThreadRecord* thread = current_thread;
+    // acquire, release: as above
+    if (thread == nullptr || thread->is_insisted.exchange(0, std::memory_order_acq_rel) == 0) return false;
+    park_if_wanted(*thread, context);
+    return true;
+}
+
+void World::park_if_wanted(ThreadRecord& thread, const os::StopContext& context) {
+    if (thread.runtime_depth.load(std::memory_order_relaxed) > 0) return;  // relaxed: the same thread
     // relaxed: only a look; park() orders
-    if (thread->state.load(std::memory_order_relaxed) == (running | wanted)) park(*thread, &context);
+    if (thread.state.load(std::memory_order_relaxed) == (running | wanted)) park(thread, &context);
 }
 
 void World::acknowledge() {
@@ -186,16 +213,21 @@ void World::acknowledge() {
 
 // ---- the stopper
 
-// Needs not to be stopped itself: counts as blocked while it waits.
+// Needs not to be stopped itself: counts as blocked while it waits. Who was held meanwhile lets the list go
+// before it waits for its release.
 void World::lock_list(ThreadRecord* self) {
-    if (list_lock_.try_lock()) return;
-    if (self == nullptr) {
+    while (!list_lock_.try_lock()) {
+        if (self == nullptr) {
+            list_lock_.lock();
+            return;
+        }
+        enter_blocking(*self);
         list_lock_.lock();
-        return;
+        const bool is_free = !is_held(*self);  // nobody is wanted, or held, while we hold the list
+        if (!is_free) list_lock_.unlock();
+        leave_blocking(*self);
+        if (is_free) return;
     }
-    enter_blocking(*self);
-    list_lock_.lock();
-    leave_blocking(*self);  // nobody is wanted while we hold the list
 }
 
 // A child of a fork() that ran no handlers (_Fork, a bare system call) has one thread, under a new number.
@@ -232,25 +264,28 @@ void World::ask(ThreadRecord& thread, std::uint32_t& asked) {
     if (state == running) {
         ++asked;
         signal_to(thread);
-    } else if (state == blocked && !os::is_thread_alive(thread.tid)) {
+    } else if ((state & ~held) == blocked && !os::is_thread_alive(thread.tid)) {
         ++asked;
         declare_gone(thread, ThreadState::blocked);
     }
 }
 
 void World::signal_to(ThreadRecord& thread) {
+    std::atomic<std::uint32_t>& is_sent = thread.is_deaf ? thread.is_insisted : thread.is_signalled;
     // release: the flag `wanted`, to the handler that clears this; acquire: its order with that
-    if (thread.is_signalled.exchange(1, std::memory_order_acq_rel) != 0) return;
-    switch (os::send_stop(thread.tid)) {
+    if (is_sent.exchange(1, std::memory_order_acq_rel) != 0) return;
+    switch (thread.is_deaf ? os::send_insistent(thread.tid) : os::send_stop(thread.tid)) {
         case os::Sent::sent: ++last_stop_.signals; return;
         case os::Sent::gone: declare_gone(thread, ThreadState::running); return;
         // relaxed: sent again by look_at_late()
-        case os::Sent::refused: thread.is_signalled.store(0, std::memory_order_relaxed); return;
+        case os::Sent::refused: is_sent.store(0, std::memory_order_relaxed); return;
     }
 }
 
 void World::declare_gone(ThreadRecord& thread, ThreadState from) {
-    std::uint32_t state = static_cast<std::uint32_t>(from) | wanted;
+    // relaxed: held or not is decided under the list's lock, which is ours
+    const std::uint32_t flags = wanted | (thread.state.load(std::memory_order_relaxed) & held);
+    std::uint32_t state = static_cast<std::uint32_t>(from) | flags;
     // relaxed, twice: nobody else is there to look; it may just have answered
     if (thread.state.compare_exchange_strong(state, gone | wanted, std::memory_order_relaxed,
                                              std::memory_order_relaxed))  // relaxed: as above
@@ -295,6 +330,7 @@ bool World::look_at_late(std::uint64_t waited_ns) {
         // Its queue was full, or the flag was left by a process that we were forked from.
         // relaxed: sent again below
         if (!is_deaf && !is_ours) thread.is_signalled.store(0, std::memory_order_relaxed);
+        if (is_deaf && !thread.is_deaf) thread.is_deaf = os::install_insistent_handler(on_insistent);
         signal_to(thread);
         if (waited_ns < (is_deaf ? patience_.blocked_ns : patience_.silent_ns)) return;
         if (is_hopeful) explain(thread, standing);
@@ -325,8 +361,11 @@ bool World::finish_stop(std::uint32_t asked) {
 bool World::stop_all(ThreadRecord* self, bool is_noted) {
     __builtin_unwind_init();
     CAIRN_ASSERT(self == current_thread);
+    StackPosition noted;
+    if (is_noted) noted = self->position;
     if (!begin_stop(self)) return false;
-    if (self != nullptr && !is_noted) note_position(*self);
+    if (is_noted) self->position = noted;  // who waits for the list notes another
+    else if (self != nullptr) note_position(*self);
     std::uint32_t asked = 0;
     for_each([&](ThreadRecord& thread) {
         if (&thread != self) ask(thread, asked);
@@ -356,6 +395,34 @@ void World::resume_one(ThreadRecord& thread) {
     // release: as in resume_all()
     if (thread.link.is_listed) thread.state.fetch_and(~wanted, std::memory_order_release);
     end_stop();
+}
+
+bool World::hold(ThreadRecord& thread) {
+    if (&thread == current_thread) {
+        enter_blocking(thread);
+        lock_list(nullptr);
+        thread.state.fetch_or(held, std::memory_order_relaxed);  // relaxed: it looks itself
+        list_lock_.unlock();
+        leave_blocking(thread);
+        return true;
+    }
+    // relaxed: it rests; one that has just become blocked may be on its way out of our code still
+    const bool is_inside = thread.runtime_depth.load(std::memory_order_relaxed) != 0;
+    if (is_inside && thread.thread_state() == ThreadState::blocked) return false;
+    thread.state.fetch_or(held, std::memory_order_relaxed);  // relaxed: what rests stays where it is
+    return true;
+}
+
+void World::release(ThreadRecord& thread) {
+    ThreadRecord* const self = current_thread;
+    if (self != nullptr) enter_runtime(*self);
+    lock_list(self);
+    // release: what the caller did before, to the thread when it runs again
+    const std::uint32_t state = thread.state.fetch_and(~held, std::memory_order_release);
+    if ((state & held) != 0) epoch_.fetch_add(1, std::memory_order_release);  // release: as in end_stop()
+    list_lock_.unlock();
+    if ((state & held) != 0) base::os_wake(epoch_, true);
+    if (self != nullptr) leave_runtime(*self);
 }
 
 // A stop failed: nobody is wanted, and the answers of those who rested meanwhile have all come in.
@@ -473,6 +540,7 @@ void World::reset_in_child(ThreadRecord* survivor) {
     list_lock_.reset_after_fork();
     while (ThreadRecord* thread = threads_.pop_front()) {
         thread->is_signalled.store(0, std::memory_order_relaxed);  // relaxed: one thread, no signals yet
+        thread->is_insisted.store(0, std::memory_order_relaxed);   // relaxed: as above
         if (thread == survivor) continue;
         thread->world = nullptr;
         thread->state.store(gone, std::memory_order_relaxed);  // relaxed: one thread

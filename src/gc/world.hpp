@@ -12,8 +12,10 @@
 // A thread that must wait for the list while it is attached (attach excepted) counts as blocked meanwhile, so
 // two stoppers, or a stop and a thread that ends, do not wait for each other.
 //
-// A stop fails when a thread keeps the signal blocked, or does not answer for other reasons, for too long:
-// then all go on, and failure() says why. Threads that ended without a word are found out and marked gone.
+// A thread that blocks the signal is sent another, which libc lets nobody block (os/threads.hpp), from then
+// on always. A stop fails when a thread blocks that too, by asking the kernel itself or in a handler, or does
+// not answer for other reasons, for too long: then all go on, and failure() says why. Threads that ended
+// without a word are found out and marked gone.
 //
 // Calls that return EINTR when a stop interrupts them, SA_RESTART or not: os/linux_threads.cpp.
 //
@@ -102,6 +104,17 @@ public:
     [[nodiscard]] bool stop_one(ThreadRecord& thread);
     void resume_one(ThreadRecord& thread);
 
+    // Keeps a thread from going on after resume_one(), until release(); or the caller, at once. False: it
+    // waits inside our own code, perhaps with a turn that others need; try again later. Needs: stop_one();
+    // for the caller that it is outside of our code.
+    bool hold(ThreadRecord& thread);
+    // Lets it go on. Nothing if it was not held, or is not attached any more.
+    void release(ThreadRecord& thread);
+    [[nodiscard]] static bool is_held(const ThreadRecord& thread) {
+        // relaxed: true of a moment ago
+        return (thread.state.load(std::memory_order_relaxed) & ThreadRecord::held) != 0;
+    }
+
     // Visits every attached thread's record, the caller's own too. Needs: the world stopped, or the list
     // locked.
     template <class Visit>
@@ -150,6 +163,9 @@ private:
     using Threads = base::List<ThreadRecord, &ThreadRecord::link>;
 
     static void on_stop(const os::StopContext& context);
+    static bool on_insistent(const os::StopContext& context);
+    static void await_insistent(ThreadRecord& thread);
+    static void park_if_wanted(ThreadRecord& thread, const os::StopContext& context);
     static void park_at_leave(ThreadRecord& thread);
     static void park(ThreadRecord& thread, const os::StopContext* context);
     static void run_again(ThreadRecord& thread, ThreadState from);

@@ -104,14 +104,25 @@ ShapeId Shapes::intern(unsigned size_class, const PointerMap& map, ObjectKind ki
 }
 
 ShapeId Shapes::make_deferred(unsigned size_class, std::uint8_t tag) {
+    Shape shape = table_[shape_of_class(size_class, ObjectKind::conservative)];
+    shape.rule = ScanRule::deferred;
+    shape.mask = 0;
+    shape.tag = tag;
+    return add(shape);
+}
+
+ShapeId Shapes::make_tagged(ShapeId like, std::uint8_t tag) {
+    Shape shape = table_[like];
+    shape.tag = tag;
+    return add(shape);
+}
+
+ShapeId Shapes::add(const Shape& shape) {
     base::Guard guard(lock_);
     const unsigned id = count_.load(std::memory_order_relaxed);  // relaxed: under the lock
     if (id == max_shapes) return 0;
-    table_[id] = table_[shape_of_class(size_class, ObjectKind::conservative)];
-    table_[id].rule = ScanRule::deferred;
-    table_[id].mask = 0;
-    table_[id].tag = tag;
-    watched_shapes.add(id);
+    table_[id] = shape;
+    if (shape.kind == ObjectKind::conservative) watched_shapes.add(id);
     count_.store(id + 1, std::memory_order_release);  // release: publishes the shape
     return static_cast<ShapeId>(id);
 }

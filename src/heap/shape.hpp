@@ -9,9 +9,10 @@
 //        136 .. 203  conservative
 //        204 .. 271  noscan whose slots come zeroed, for front ends that promise it
 //        272 ..      made as they are first used: typed with a map ("interned": equal maps are one shape),
-//                    conservative with a map, and deferred ones
+//                    conservative with a map, deferred ones, and others that a front end gave a tag
 //
-// A deferred object is scanned by its front end, with the world stopped. Its tag tells the front end how.
+// A deferred object is scanned by its front end, with the world stopped. Its tag tells the front end how; any
+// other shape may have one too, for a front end that must know its objects again.
 //
 // When the table is full a new type gets the id 68 + class: slower to scan, as right.
 //
@@ -76,7 +77,7 @@ struct alignas(64) Shape {
     ScanRule rule = ScanRule::nothing;         // [fixed]
     ObjectKind kind = ObjectKind::explicit_free;  // [fixed]
     std::uint8_t size_class = 0;               // [fixed]
-    std::uint8_t tag = 0;                      // [fixed] deferred: a number of the front end
+    std::uint8_t tag = 0;                      // [fixed] a number of the front end; 0: none
     std::uint32_t period_words = 0;            // [fixed] words of an element
     bool is_tiled = false;                     // [fixed] map repeats
     const std::uint64_t* map = nullptr;        // [fixed] period_words bits
@@ -131,6 +132,8 @@ public:
                                  ObjectKind kind = ObjectKind::typed);
     // A new id for deferred objects; 0 when the table is full.
     [[nodiscard]] ShapeId make_deferred(unsigned size_class, std::uint8_t tag);
+    // A new id for objects like those of `like` that are told by their tag; 0 when the table is full.
+    [[nodiscard]] ShapeId make_tagged(ShapeId like, std::uint8_t tag);
 
     void reset_lock_after_fork() { lock_.reset_after_fork(); }
 
@@ -140,6 +143,7 @@ private:
     [[nodiscard]] bool is_same(const Shape& shape, unsigned size_class, const PointerMap& map,
                                ObjectKind kind) const;
     [[nodiscard]] bool fill(Shape& shape, unsigned size_class, const PointerMap& map, ObjectKind kind);
+    [[nodiscard]] ShapeId add(const Shape& shape);
 
     base::RankedLock<base::Rank::central> lock_;
     Shape* table_ = nullptr;               // [fixed] max_shapes

@@ -88,6 +88,15 @@ bool SweptCache::give_back(unsigned shape, std::uintptr_t slot) {
     return true;
 }
 
+bool SweptCache::was_given_back(std::uintptr_t slot) {
+    return reinterpret_cast<const Link*>(slot)->is_intact(slot);
+}
+
+void SweptCache::seal(std::uintptr_t slot) {
+    constexpr std::uintptr_t none = ~std::uintptr_t{0};
+    *reinterpret_cast<Link*>(slot) = {none, Link::seal_of(slot, none)};
+}
+
 std::uintptr_t SweptCache::take_returned(unsigned shape) {
     ReturnedSlots& slots = returned_[shape];
     const std::uintptr_t slot = slots.first;

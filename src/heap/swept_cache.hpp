@@ -130,6 +130,10 @@ public:
     // The last one given back, zero where slots must be; 0: none.
     [[nodiscard]] std::uintptr_t take_returned(unsigned shape);
     [[nodiscard]] bool has_returned(unsigned shape) const { return returned_[shape].first != 0; }
+    // Whether the slot looks like one that was given back: a seal that no program writes by chance.
+    [[nodiscard]] static bool was_given_back(std::uintptr_t slot);
+    // Makes it look so, for one that only its sweep will take. Needs: nobody uses it.
+    static void seal(std::uintptr_t slot);
     // Several objects may live in a slot of this shape.
     [[nodiscard]] bool may_be_tiny_block(unsigned shape) const {
         return shape == shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan) &&

@@ -34,6 +34,9 @@ int change_signal_mask(int, const void*, void*, int) { return 0; }
 int default_stop_signal() { return 0; }
 Installed install_stop_handler(int, void (*)(const StopContext&), bool) { return Installed::yes; }
 Sent send_stop(std::uint32_t) { return Sent::refused; }
+bool install_insistent_handler(bool (*)(const StopContext&)) { return false; }
+Sent send_insistent(std::uint32_t) { return Sent::refused; }
+bool is_stop_signal_blocked() { return false; }
 bool is_thread_alive(std::uint32_t) { return true; }
 Standing standing_of(std::uint32_t) { return Standing::blocks_signal; }
 void wait_for(std::atomic<std::uint32_t>&, std::uint32_t, std::uint64_t ns) { sleep_ns(ns); }

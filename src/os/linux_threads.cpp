@@ -308,8 +308,7 @@ void fill(StopContext& context, const ucontext_t& user) {
 // A frame below the caller's.
 __attribute__((noinline)) std::uintptr_t below_caller() { return address_here(); }
 
-void on_signal(int, siginfo_t*, void* argument) {
-    const auto& user = *static_cast<const ucontext_t*>(argument);
+StopContext context_of(const ucontext_t& user) {
     StopContext context;
     fill(context, user);
     if ((user.uc_stack.ss_flags & SS_DISABLE) == 0) {
@@ -323,8 +322,39 @@ void on_signal(int, siginfo_t*, void* argument) {
         const std::uintptr_t here = below_caller();
         if (here < context.sp && context.sp - here < near) context.sp = here;
     }
+    return context;
+}
+
+void on_signal(int, siginfo_t*, void* argument) {
+    const StopContext context = context_of(*static_cast<const ucontext_t*>(argument));
     // acquire: pairs with install_stop_handler()
     stop_handler.load(std::memory_order_acquire)(context);
+}
+
+// ---- the signal that passes masks
+
+// By which libc changes the user of all threads: no mask made with libc's functions blocks it. Its handler is
+// installed with the first thread, once for all; it is called for what was not sent by us.
+constexpr int insistent_signal = 33;
+
+struct KernelAction {
+    void (*handler)(int, siginfo_t*, void*);
+    unsigned long flags;
+    void (*restorer)();
+    raw::SignalSet mask;
+};
+constinit KernelAction action_of_libc{};  // [fixed] once ours is installed
+constinit std::atomic<bool (*)(const StopContext&)> insistent_handler{nullptr};  // [atomic]
+
+bool change_action(int signal, const KernelAction* fresh, KernelAction* old) {
+    return !raw::is_error(raw::call(Call::rt_sigaction, signal, fresh, old, sizeof(raw::SignalSet)));
+}
+
+void on_insistent(int signal, siginfo_t* info, void* argument) {
+    const StopContext context = context_of(*static_cast<const ucontext_t*>(argument));
+    // acquire: pairs with install_insistent_handler()
+    if (insistent_handler.load(std::memory_order_acquire)(context)) return;
+    if (action_of_libc.handler != nullptr) action_of_libc.handler(signal, info, argument);
 }
 
 constexpr std::size_t task_path_bytes = 64;
@@ -372,6 +402,34 @@ Sent send_stop(std::uint32_t thread) {
     const long result = raw::call(Call::tgkill, process_id(), thread, signal);
     if (!raw::is_error(result)) return Sent::sent;
     return result == -ESRCH ? Sent::gone : Sent::refused;
+}
+
+bool install_insistent_handler(bool (*handler)(const StopContext&)) {
+    if constexpr (base::sanitized_build) return false;  // a sanitizer must know of every handler
+    KernelAction now{}, ours{};
+    const int model = stop_signal.load(std::memory_order_relaxed);  // relaxed: as in send_stop()
+    // Another library's of our kind may stand before ours by now, and leads to it.
+    if (action_of_libc.handler != nullptr) return true;
+    if (!change_action(insistent_signal, nullptr, &now)) return false;
+    if (!change_action(model, nullptr, &ours)) return false;
+    if ((now.flags & SA_SIGINFO) == 0) return false;  // libc has none yet, and would put it in place of ours
+    action_of_libc = now;
+    insistent_handler.store(handler, std::memory_order_release);  // release: complete before the first signal
+    ours.handler = on_insistent;
+    return change_action(insistent_signal, &ours, nullptr);
+}
+
+Sent send_insistent(std::uint32_t thread) {
+    const long result = raw::call(Call::tgkill, process_id(), thread, insistent_signal);
+    if (!raw::is_error(result)) return Sent::sent;
+    return result == -ESRCH ? Sent::gone : Sent::refused;
+}
+
+bool is_stop_signal_blocked() {
+    raw::SignalSet mask = 0;
+    (void)raw::call(Call::rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
+    const int signal = stop_signal.load(std::memory_order_relaxed);  // relaxed: as in send_stop()
+    return signal != 0 && (mask >> (signal - 1) & 1) != 0;
 }
 
 bool is_thread_alive(std::uint32_t thread) {

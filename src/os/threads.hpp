@@ -81,6 +81,14 @@ enum class Sent : std::uint8_t { sent, gone, refused };
 [[nodiscard]] Sent send_stop(std::uint32_t thread);
 [[nodiscard]] bool is_thread_alive(std::uint32_t thread);
 
+// A second signal, for threads that block the first: one that libc keeps open for itself. `handler` says
+// whether it was meant; if not, libc's is called. False: not to be had. Needs: the stop signal is installed;
+// one caller at a time.
+[[nodiscard]] bool install_insistent_handler(bool (*handler)(const StopContext&));
+[[nodiscard]] Sent send_insistent(std::uint32_t thread);
+// By the calling thread.
+[[nodiscard]] bool is_stop_signal_blocked();
+
 // Why a thread does not answer. Cost: reads /proc.
 enum class Standing : std::uint8_t { gone, blocks_signal, runnable, waiting, halted };
 [[nodiscard]] Standing standing_of(std::uint32_t thread);

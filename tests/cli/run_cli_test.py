@@ -516,6 +516,22 @@ def run_puts_a_client_on_the_collector():
     assert str(LIBRARY) in done.stdout, done.stdout
     done = cairn("run", "--malloc", client, env={"LD_LIBRARY_PATH": str(COLLECTOR.parent)})
     expect(done, 0, re.escape(str(LIBRARY)))
+    for shell in ("/bin/sh", "/usr/bin/env bash"):
+        done = cairn("run", script("client-wrapper", f"#!{shell}\nexec {client}\n"))
+        expect(done, 0, re.escape(str(COLLECTOR)))
+        assert str(LIBRARY) in done.stdout, done.stdout
+
+
+@case
+def run_puts_a_client_on_both():
+    headers = Path(__file__).resolve().parents[2] / "include/cairn/compat"
+    text = (Path(__file__).parent / "both.c").read_text()
+    client = compile_c("both", text, "-isystem", headers, str(COLLECTOR), "-lpthread")
+    for options in ((), ("--libgc",), ("--malloc", "--libgc"), ("--malloc", "--libgc", "--verify")):
+        done = cairn("run", *options, "--report", client)
+        expect(done, 0, "^done$", "cycles ")
+        reports = done.stderr.count("cairn report: both")
+        assert reports == (2 if "--malloc" in options else 1), done.stderr
 
 
 @case

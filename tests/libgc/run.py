@@ -5,8 +5,10 @@ usage: run.py --library build/lib/libgc [--only abi|programs|clients] [--filter 
 
   abi       every name the original exports is there, of the same kind and size; what installed clients import
             is found
-  programs  each *.c here is compiled with either's headers and run on either's library: all print the same
-  clients   each script of clients/ is run on both libraries and prints the same
+  programs  each *.c here is compiled with either's headers, with the flags that it asks for (`flags:`), and
+            run on either's library: all print the same; `alone:` says why one runs on ours only, and says ok
+  clients   each script of clients/ is run on both libraries and prints the same; `again: SECONDS` in it names
+            a client that at times does not end, on either library, and is then run again
 
 Ours runs four times: as it is, with CAIRN_GC=stw, with CAIRN_VERIFY=1, with young cycles and CAIRN_VERIFY=1.
 What is not installed is skipped, and said. The exit code is 1 if anything differed.
@@ -95,14 +97,20 @@ def tell(result):
     return f"exit {result[0]}, out {result[1][-300:]!r}, err {result[2][-300:]!r}"
 
 
-def compare(name, command, library, runs=1, **options):
-    """Runs on the original and on ours; they must end and print alike."""
-    wanted = run(command, ORIGINAL.parent, **options)
+def run_again(command, library, settings=None, again=None, **options):
+    """run(), of a client that gets `again` seconds at first."""
+    result = run(command, library, settings, **options, **({"limit": again} if again else {}))
+    return run(command, library, settings, **options) if again and result[0] == "timeout" else result
+
+
+def compare(name, command, library, runs=1, wanted=None, **options):
+    """Runs on the original, where nothing is wanted, and on ours; they must end and print alike."""
+    wanted = wanted or run_again(command, ORIGINAL.parent, **options)
     if wanted[0] != 0:
         return note(f"{name}, the original", tell(wanted))
     for mode, settings in MODES.items():
         for _ in range(runs):
-            got = run(command, library, settings, **options)
+            got = run_again(command, library, settings, **options)
             if got[:2] != wanted[:2]:
                 note(f"{name}, {mode}", f"{tell(got)}; the original: {tell(wanted)}")
                 break
@@ -121,12 +129,15 @@ def check_programs(library, work, wanted):
                 continue
             program = work / f"{source.stem}-{told[:3].strip()}"
             flags = ["-O1", "-g", "-w", "-D_GNU_SOURCE", "-isystem", folder, "-I", HERE]
+            if own := re.search(r"\bflags: (.*)$", source.read_text(), re.M):
+                flags += own.group(1).split()
             built = subprocess.run(["gcc", *flags, source, "-o", program, ORIGINAL, "-lpthread"],
                                    capture_output=True, text=True)
             if built.returncode != 0:
                 note(f"{source.stem}, {told}", built.stderr[-500:])
                 continue
-            compare(f"{source.stem}, {told}", [program], library, folder=work)
+            alone = (0, b"ok\n") if "\n   alone: " in source.read_text() else None
+            compare(f"{source.stem}, {told}", [program], library, folder=work, wanted=alone)
 
 
 def check_clients(library, work, wanted):
@@ -143,7 +154,8 @@ def check_clients(library, work, wanted):
         for step in re.findall(r"\bfirst: (.*)$", text, re.M):
             subprocess.run(step, shell=True, cwd=work, check=True, capture_output=True)
         words = [str(copy) if word == "FILE" else word for word in command]
-        compare(script.name, words, library, folder=work)
+        again = re.search(r"\bagain: (\d+)", text)
+        compare(script.name, words, library, folder=work, again=int(again.group(1)) if again else None)
 
 
 def main():

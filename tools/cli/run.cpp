@@ -1,7 +1,8 @@
 // `cairn run`: starts a program on Cairn, and is then out of its way.
 //
 //   1. Find the program and see that a library can be preloaded into it.
-//   2. Choose: a program that needs the Boehm collector gets ours, every other one our malloc; or as told.
+//   2. Choose: a program that needs the Boehm collector gets ours, every other one our malloc, a shell
+//      script, which may start either, both; or as told.
 //   3. Find the library: --lib, or beside this command. Malloc's comes first in LD_PRELOAD; the collector's
 //      folder first in LD_LIBRARY_PATH, so that programs which do not ask for it never see it.
 //   4. Turn options into environment variables. Become the program; only with --summary and --record stay to
@@ -38,7 +39,7 @@ constexpr std::string_view collector_name = "libgc.so.1";
 constexpr std::string_view teaching =
     R"(The program needs no rebuild: its malloc, free, new and delete are answered by Cairn, and so are
 those of the programs it starts. A program that needs the Boehm collector (libgc.so.1: guile, ecl, w3m, ...)
-gets Cairn's instead, and keeps its malloc. Its exit code and signals are its own.
+gets Cairn's instead, and keeps its malloc; a shell script gets both. Its exit code and signals are its own.
 
   exit codes   the program's; 2 wrong usage; 125 Cairn cannot run it (static, setuid, another machine's);
                126 it cannot be executed; 127 it does not exist
@@ -67,12 +68,21 @@ struct RunOptions {
     bool chooses = false;
 };
 
+// Often a wrapper: what it starts cannot be known.
+bool is_shell_script(const Program& program) {
+    const std::string shell = fs::path(program.image).filename().string();
+    return program.image != program.path &&
+           (shell == "sh" || shell == "dash" || shell == "bash" || shell == "ksh" || shell == "zsh");
+}
+
 // Decides what the program runs on, where the options leave it open.
 void choose(RunOptions& options, const Program& program) {
     if (!options.record.empty() || !options.library.empty()) options.wants_malloc = true;
     if (options.wants_malloc || options.wants_collector) return;
     const bool is_client = !program.image.empty() && needs_library(program.image, collector_name);
-    (is_client ? options.wants_collector : options.wants_malloc) = true;
+    options.wants_malloc = !is_client;
+    options.wants_collector =
+        is_client || (is_shell_script(program) && !find_own_library(collector_library).path.empty());
 }
 
 // Sets `library` to the full path, or says in one line why there is none and returns the exit code.
@@ -246,7 +256,8 @@ void declare_options(CLI::App& app, RunOptions& options) {
     app.add_flag("--libgc", options.wants_collector, "run it on Cairn's collector in place of libgc.so.1");
     app.add_flag("--malloc", options.wants_malloc, "run it on Cairn's malloc; with --libgc: on both");
     app.add_flag("--auto", options.chooses,
-                 "the collector if the program needs libgc.so.1, else malloc (default)");
+                 "the collector if the program needs libgc.so.1, else malloc; a script of a shell: "
+                 "both (default)");
     app.add_option("--lib", options.library, "preload this file instead of the library beside this command")
         ->type_name("FILE");
     app.formatter(std::make_shared<RunFormatter>());

@@ -147,21 +147,25 @@ TEST_F(WorldTest, ErrnoIsLeftAlone) {
 
 // ---- stops that fail
 
+// Blocks all signals by libc's function, or by the kernel's, which leaves none open.
 class DeafThread {
 public:
-    DeafThread()
-        : thread_([this](AttachedThread& me) {
+    explicit DeafThread(bool by_kernel)
+        : thread_([this, by_kernel](AttachedThread& me) {
               sigset_t all;
-              sigfillset(&all);
-              pthread_sigmask(SIG_SETMASK, &all, nullptr);
+              std::memset(&all, 0xff, sizeof all);
+              if (by_kernel) syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, 8);
+              else pthread_sigmask(SIG_SETMASK, &all, nullptr);
               me.announce();
-              while (!hears_) os::yield_cpu();
+              while (!hears_) me.rounds.fetch_add(1);
               sigemptyset(&all);
               pthread_sigmask(SIG_SETMASK, &all, nullptr);
+              me.rounds = 0;
               while (!me.is_told_to_end()) me.rounds.fetch_add(1);
           }) {
         thread_.wait_until_ready();
     }
+    ~DeafThread() { hears_ = true; }
     void listen() { hears_ = true; }
     AttachedThread& operator*() { return thread_; }
 
@@ -174,7 +178,7 @@ TEST_F(WorldTest, AThreadThatBlocksTheSignalMakesTheStopFailWithAReason) {
     if (base::sanitized_build) GTEST_SKIP() << "a sanitizer decides itself when to call a handler";
     ASSERT_TRUE(world.initialize(0, {.blocked_ns = 60'000'000, .silent_ns = 10'000'000'000}));
     {
-        DeafThread deaf;
+        DeafThread deaf(true);
         AttachedThread spinner(spin);
         spinner.wait_until_ready();
         for (int i = 0; i < 3; ++i) {
@@ -184,10 +188,62 @@ TEST_F(WorldTest, AThreadThatBlocksTheSignalMakesTheStopFailWithAReason) {
             while (spinner.rounds.load() == before) os::yield_cpu();  // nobody is stopped
         }
         deaf.listen();
-        while ((*deaf).rounds.load() == 0) os::yield_cpu();
         stopped([&] { EXPECT_EQ((*deaf).record().thread_state(), ThreadState::stopped); });
     }
     ASSERT_TRUE(world.initialize());
+}
+
+TEST_F(WorldTest, AThreadThatBlocksAllThatLibcLetsItBlockIsStoppedAllTheSame) {
+    if (base::sanitized_build) GTEST_SKIP() << "a sanitizer decides itself when to call a handler";
+    DeafThread deaf(false);
+    AttachedThread spinner(spin);
+    spinner.wait_until_ready();
+    for (int i = 0; i < 50; ++i) {
+        stopped([&] {
+            const std::uint64_t before = (*deaf).rounds.load();
+            EXPECT_EQ((*deaf).record().thread_state(), ThreadState::stopped);
+            std::this_thread::sleep_for(1ms);
+            EXPECT_EQ((*deaf).rounds.load(), before);
+        });
+        EXPECT_EQ(seteuid(geteuid()), 0) << "libc's own use of the signal";
+    }
+    EXPECT_LT(world.last_stop().ns, 1'000'000'000u);
+    EXPECT_TRUE((*deaf).record().is_deaf) << "known by now";
+    EXPECT_FALSE(spinner.record().is_deaf);
+    deaf.listen();
+    stopped([&] { EXPECT_EQ((*deaf).record().thread_state(), ThreadState::stopped); });
+}
+
+TEST_F(WorldTest, ThreadsThatBeginDeafComeAndGo) {
+    if (base::sanitized_build) GTEST_SKIP() << "a sanitizer decides itself when to call a handler";
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::atomic<bool> ends{false};
+    World::enter_blocking(*self);
+    std::vector<std::thread> starters;
+    std::atomic<unsigned> deaf{0};
+    for (int i = 0; i < 3; ++i) {
+        starters.emplace_back([&] {
+            while (!ends) {
+                AttachedThread thread([&](AttachedThread& me) {
+                    deaf.fetch_add(me.record().is_deaf);
+                    for (int j = 0; j < 1000; ++j) me.rounds.fetch_add(1);
+                });
+            }
+        });
+    }
+    World::leave_blocking(*self);
+    for (int i = 0; i < 300; ++i) {
+        stopped([] {});
+        EXPECT_EQ(seteuid(geteuid()), 0);
+    }
+    ends = true;
+    World::enter_blocking(*self);
+    for (std::thread& starter : starters) starter.join();
+    World::leave_blocking(*self);
+    EXPECT_GT(deaf.load(), 0u);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 // Found in review: the time that another's stop took counted, so that the first look was the last.

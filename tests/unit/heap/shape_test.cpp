@@ -103,6 +103,28 @@ TEST_F(ShapesTest, NoPointersAreNoShapeOfTheirOwn) {
     EXPECT_EQ(shapes.count(), first_mapped_shape);
 }
 
+TEST_F(ShapesTest, ATagMakesAShapeOfItsOwnThatIsOtherwiseTheSame) {
+    const std::uint64_t bits = 0b101;
+    for (const ShapeId like : {shape_of_class(5, ObjectKind::conservative), zeroed_shape_of_class(5),
+                               shapes.intern(5, {&bits, 3, false, nullptr}, ObjectKind::conservative)}) {
+        const ShapeId made = shapes.make_tagged(like, 7);
+        EXPECT_GE(made, first_mapped_shape);
+        EXPECT_NE(made, like);
+        EXPECT_NE(made, shapes.make_tagged(like, 8));
+        EXPECT_EQ(shapes[made].tag, 7);
+        EXPECT_EQ(shapes[like].tag, 0);
+        EXPECT_EQ(shapes[made].rule, shapes[like].rule);
+        EXPECT_EQ(shapes[made].mask, shapes[like].mask);
+        EXPECT_EQ(shapes[made].slot_bytes, shapes[like].slot_bytes);
+        EXPECT_EQ(watched_shapes.holds(made), shapes[like].kind == ObjectKind::conservative)
+            << "stores into it have no barrier";
+    }
+    EXPECT_EQ(shapes[shapes.make_deferred(5, 7)].rule, ScanRule::deferred);
+    while (shapes.make_tagged(zeroed_shape_of_class(1), 1) != 0) {}
+    EXPECT_EQ(shapes.count(), max_shapes);
+    EXPECT_EQ(shapes.make_deferred(5, 7), 0);
+}
+
 TEST_F(ShapesTest, TheTableEndsInShapesThatScanEveryWord) {
     unsigned refused = 0;
     for (std::uint64_t i = 1; i < 2000; ++i) {

@@ -183,6 +183,20 @@ TEST_F(SweptCacheTest, ACycleForgetsWhatWasGivenBackAndItsSweepFreesIt) {
     heap.sweep_all();
 }
 
+TEST_F(SweptCacheTest, WhatWasGivenBackShowsIt) {
+    void* const object = cache.allocate(given_bytes, ObjectKind::conservative, true);
+    EXPECT_FALSE(SweptCache::was_given_back(address_of(object))) << "zero";
+    ASSERT_TRUE(cache.give_back(given_shape, address_of(object)));
+    EXPECT_TRUE(SweptCache::was_given_back(address_of(object)));
+    EXPECT_FALSE(SweptCache::was_given_back(address_of(object) + given_bytes)) << "its neighbour";
+    ASSERT_EQ(cache.take_returned(given_shape), address_of(object));
+    EXPECT_FALSE(SweptCache::was_given_back(address_of(object)));
+    SweptCache::seal(address_of(object));
+    EXPECT_TRUE(SweptCache::was_given_back(address_of(object)));
+    EXPECT_FALSE(cache.give_back(given_shape, address_of(object))) << "only its sweep takes it";
+    EXPECT_FALSE(cache.has_returned(given_shape));
+}
+
 TEST_F(SweptCacheTest, TinyBlocksAreKnown) {
     constexpr ShapeId shape = shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan);
     EXPECT_FALSE(cache.may_be_tiny_block(shape));
