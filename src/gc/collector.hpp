@@ -15,6 +15,12 @@
 // barrier: whoever loaded it before the store has it on a stack, where stop 2 finds it, or stored it
 // somewhere, which shaded it. The model in tests/litmus explores every order of these steps.
 //
+// Who runs it: the collector's thread. A cycle that is to be one short stop is run by the thread of the
+// program that has allocated too much, and handed over for its sweep, or half-way when it takes longer than
+// thought; the turn to run a cycle goes along with it (turn_). Forks and checks wait for the turn.
+//
+// Young cycles (young.cpp) begin with the marks of the one before.
+//
 // Modes: concurrent, as above. stw: steps 2 to 5 in one stop, all CPUs marking; also what a concurrent cycle
 // falls back to when there are conservative spans and the kernel does not tell what is written.
 //

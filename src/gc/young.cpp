@@ -54,7 +54,7 @@ void Collector::choose_age(Mode mode) {
     // relaxed, here and below: changes while no cycle and no sweep is under way
     const bool has_marks = shared.keeps_marks.load(std::memory_order_relaxed);
     now_.is_young = is_possible && has_marks && !wants_full;
-    may_keep_marks_ = is_possible;  // so far; see keep_marks()
+    may_keep_marks_ = is_possible;
     clears_marks_ = has_marks && !now_.is_young;
     if (is_possible) watch_.follow(*space_.objects);
 }
@@ -103,7 +103,7 @@ void Collector::keep_marks() {
     const std::uint64_t freed = now_.live_at_end > now_.marked ? now_.live_at_end - now_.marked : 0;
     const std::uint64_t cost_ns = os::thread_cpu_ns() - now_.worker_cpu_ns + last_.armed_pages * fault_ns;
     if (may_keep_marks_) age_policy_.note(now_.is_young, freed, cost_ns);
-    now_.keeps_marks = 
+    now_.keeps_marks =
         may_keep_marks_ && (settings_.young == Young::always || age_policy_.wants_young_cycles());
     // relaxed: the world is stopped
     heap_->swept().shared().keeps_marks.store(now_.keeps_marks, std::memory_order_relaxed);
