@@ -2,22 +2,10 @@
    and either side must see what the other writes; the addresses of its functions are the program's stubs.
    flags: -no-pie -fno-pie
    SPDX-License-Identifier: MIT */
-#include "check.h"
+#include "watched.h"
 #include <gc/gc_mark.h>
 
 extern GC_push_other_roots_proc GC_push_other_roots; /* in no header, written by ECL */
-static void** watch[tries];
-static int live(void) {
-    int count = 0;
-    for (int i = 0; i < tries; ++i) count += *watch[i] != NULL;
-    return count;
-}
-static void note(int i, void* object) {
-    watch[i] = GC_MALLOC_ATOMIC(sizeof(void*));
-    *watch[i] = (void*)object;
-    CHECK(GC_GENERAL_REGISTER_DISAPPEARING_LINK(watch[i], object) == GC_SUCCESS);
-}
-
 static char some_data;
 
 /* Roots in the program's own data, at low addresses. */

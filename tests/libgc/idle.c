@@ -5,36 +5,17 @@
 
 enum { threads = 4, length = 1000, cycles = 400 };
 
-struct link {
-    struct link* next;
-    long number;
-};
+#include "chains.h"
 static volatile int ends;
-
-static struct link* chain(void) {
-    struct link* first = NULL;
-    for (long i = 0; i < length; ++i) {
-        struct link* made = GC_NEW(struct link);
-        made->number = i;
-        made->next = first;
-        first = made;
-    }
-    return first;
-}
-static void check(const struct link* at) {
-    long expected = length;
-    for (; at != NULL; at = at->next) CHECK(at->number == --expected);
-    CHECK(expected == 0);
-}
 static void* work(void* number) {
-    struct link* mine = chain();
+    struct link* mine = chain(0);
     volatile long turns = 0;
     while (!ends) {
         ++turns;
-        if ((long)number == 0) check(chain());
+        if ((long)number == 0) check(chain(0));
         if ((long)number == 1) {
             check(mine);
-            mine = chain();
+            mine = chain(0);
         }
     }
     check(mine);
@@ -47,7 +28,7 @@ int main(void) {
     for (long i = 0; i < threads; ++i) CHECK(pthread_create(&ids[i], NULL, work, (void*)i) == 0);
     for (int i = 0; i < cycles; ++i) {
         GC_gcollect();
-        check(chain());
+        check(chain(0));
     }
     ends = 1;
     for (int i = 0; i < threads; ++i) CHECK(pthread_join(ids[i], NULL) == 0);

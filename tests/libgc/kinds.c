@@ -1,22 +1,10 @@
 /* Kinds with a mark procedure, typed objects, marks set from a callback.
    SPDX-License-Identifier: MIT */
-#include "check.h"
+#include "watched.h"
 #include <gc/gc_inline.h>
 #include <gc/gc_mark.h>
 #include <gc/gc_typed.h>
 #include <sys/mman.h>
-
-static void** watch[tries];
-static int live(void) {
-    int count = 0;
-    for (int i = 0; i < tries; ++i) count += *watch[i] != NULL;
-    return count;
-}
-static void note(int i, void* object) {
-    watch[i] = GC_MALLOC_ATOMIC(sizeof(void*));
-    *watch[i] = object;
-    CHECK(GC_GENERAL_REGISTER_DISAPPEARING_LINK(watch[i], object) == GC_SUCCESS);
-}
 
 /* An object that holds what lies in pages outside of the heap, which nobody watches. */
 struct holder {

@@ -9,24 +9,7 @@
 
 enum { length = 2000, kinds = 5 };
 
-struct link {
-    struct link* next;
-    long number;
-};
-static struct link* chain(void) {
-    struct link* first = NULL;
-    for (long i = 0; i < length; ++i) {
-        struct link* made = GC_MALLOC(sizeof *made);
-        made->number = i;
-        made->next = first;
-        first = made;
-    }
-    return first;
-}
-static void check(struct link* at) {
-    for (long i = length; i-- > 0; at = at->next) CHECK(at->number == i);
-    CHECK(at == NULL);
-}
+#include "chains.h"
 
 static volatile int ends;
 static volatile long rounds[kinds];
@@ -34,13 +17,13 @@ static sigset_t all;
 static int received;
 
 static void in_handler(int signal) {
-    struct link* mine = chain();
+    struct link* mine = chain(0);
     while (!ends) ++rounds[3];
     check(mine);
 }
 static void* work(void* argument) {
     const long kind = (long)argument;
-    struct link* mine = chain(); /* known to this stack alone */
+    struct link* mine = chain(0); /* known to this stack alone */
     sigset_t none;
     sigemptyset(&none);
     switch (kind) {
@@ -50,13 +33,13 @@ static void* work(void* argument) {
         break;
     case 1: /* deaf, and allocates */
         CHECK(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
-        for (; !ends; ++rounds[kind]) check(chain());
+        for (; !ends; ++rounds[kind]) check(chain(0));
         break;
     case 2: /* now and then, for a moment */
         for (; !ends; ++rounds[kind]) {
             CHECK(pthread_sigmask(SIG_SETMASK, &all, NULL) == 0);
             check(mine);
-            mine = chain();
+            mine = chain(0);
             CHECK(pthread_sigmask(SIG_SETMASK, &none, NULL) == 0);
         }
         break;
@@ -91,7 +74,7 @@ int main(void) {
     CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
     for (long i = 0; i < 4; ++i) CHECK(GC_pthread_create(&ids[i], NULL, work, (void*)i) == 0);
     for (int i = 0; i < 60; ++i) {
-        for (int j = 0; j < 10; ++j) check(chain());
+        for (int j = 0; j < 10; ++j) check(chain(0));
         GC_gcollect();
         pthread_kill(ids[4], SIGUSR2);
         CHECK(setuid(getuid()) == 0); /* reaches all threads by a signal of libc's own */
@@ -103,7 +86,7 @@ int main(void) {
     }
     CHECK(sigprocmask(SIG_SETMASK, &all, NULL) == 0); /* this one, too */
     for (int i = 0; i < 20; ++i) {
-        check(chain());
+        check(chain(0));
         GC_gcollect();
     }
     ends = 1;

@@ -11,26 +11,7 @@
 
 enum { workers = 4, length = 1000 };
 
-struct link {
-    struct link* next;
-    long number;
-};
-static struct link* chain(void) {
-    struct link* first = NULL;
-    for (long i = 0; i < length; ++i) {
-        struct link* made = GC_MALLOC(sizeof *made);
-        made->number = i;
-        made->next = first;
-        first = made;
-    }
-    return first;
-}
-static long sum(struct link* at) {
-    long all = 0;
-    for (; at != NULL; at = at->next) all += at->number;
-    return all;
-}
-static const long wanted = (long)length * (length - 1) / 2;
+#include "chains.h"
 
 struct worker {
     pthread_t id;
@@ -50,17 +31,17 @@ static void* count(void* data) { return (void*)(uintptr_t)++*(volatile long*)dat
 /* By allocation, by calculation alone, under the lock, with all of it. */
 static void* work(void* argument) {
     struct worker* me = argument;
-    struct link* mine = chain(); /* known to this stack alone */
+    struct link* mine = chain(0); /* known to this stack alone */
     volatile long inside = 0;
     while (!me->ends) {
         ++me->rounds;
         switch ((me - all) % workers) {
-        case 0: CHECK(sum(chain()) == wanted); break;
+        case 0: CHECK(sum(chain(0)) == wanted); break;
         case 1: break;
         case 2: GC_call_with_alloc_lock(count, (void*)&inside); break;
         case 3:
             CHECK(sum(mine) == wanted);
-            mine = chain();
+            mine = chain(0);
             GC_call_with_alloc_lock(count, (void*)&inside);
             break;
         }
@@ -91,7 +72,7 @@ static void test_one_by_one(void) {
             const long before = all[i].rounds;
             for (int j = 0; j < 3; ++j) {
                 GC_gcollect();
-                CHECK(sum(chain()) == wanted);
+                CHECK(sum(chain(0)) == wanted);
             }
             wait_for(&all[(i + 1) % workers].rounds);
             CHECK(all[i].rounds == before);
@@ -109,7 +90,7 @@ static void test_all(void) {
     for (int round = 0; round < 10; ++round) {
         for (int i = 0; i < workers; ++i) GC_suspend_thread(all[i].id);
         for (int i = 0; i < workers; ++i) before[i] = all[i].rounds;
-        for (int j = 0; j < 20; ++j) CHECK(sum(chain()) == wanted);
+        for (int j = 0; j < 20; ++j) CHECK(sum(chain(0)) == wanted);
         GC_gcollect();
         for (int i = 0; i < workers; ++i) CHECK(all[i].rounds == before[i]);
         for (int i = 0; i < workers; ++i) GC_resume_thread(all[i].id);
@@ -130,7 +111,7 @@ static void* in_blocked(void* data) {
 }
 static void* block(void* argument) {
     struct worker* me = argument;
-    struct link* mine = chain();
+    struct link* mine = chain(0);
     GC_do_blocking(in_blocked, me);
     me->state = 2;
     CHECK(sum(mine) == wanted);

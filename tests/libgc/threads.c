@@ -8,26 +8,7 @@
 
 enum { threads = 6, length = 2000, rounds = 60 };
 
-struct link {
-    struct link* next;
-    long number;
-};
-static struct link* chain(long from) {
-    struct link* first = NULL;
-    for (long i = 0; i < length; ++i) {
-        struct link* made = GC_MALLOC(sizeof *made);
-        made->number = from + i;
-        made->next = first;
-        first = made;
-    }
-    return first;
-}
-static long sum(struct link* at) {
-    long all = 0;
-    for (; at != NULL; at = at->next) all += at->number;
-    return all;
-}
-static const long wanted = (long)length * (length - 1) / 2;
+#include "chains.h"
 
 static void* work(void* argument) {
     struct link* mine = chain(0);
