@@ -31,10 +31,12 @@ bool is_overflow(std::size_t count, std::size_t size) {
 }
 
 // The shape of an object of `bytes` of this type; `is_array`: its map repeats.
-ShapeId shape_for(const cairn_type& type, unsigned size_class, bool is_array) {
-    heap::Centrals& centrals = gc_runtime.collector.swept().centrals();
+ShapeId shape_for(Mutator& thread, const cairn_type& type, unsigned size_class, bool is_array) {
     if (type.kind == CAIRN_NOSCAN) return heap::zeroed_shape_of_class(size_class);
     if (type.kind != CAIRN_TYPED) return heap::shape_of_class(size_class, ObjectKind::conservative);
+    Allocating now(thread);
+    gc::InRuntime inside(thread);  // interning locks
+    heap::Centrals& centrals = gc_runtime.collector.swept().centrals();
     return centrals.intern(size_class, {type.pointer_map, type.map_words, is_array, type.name});
 }
 
@@ -56,7 +58,7 @@ void* allocate_shape(Mutator& thread, unsigned shape) {
     Mutator* thread = current_mutator();
     if (thread == nullptr || bytes > heap::max_request_bytes) return nullptr;
     const unsigned c = class_for(bytes, type.align);
-    const ShapeId shape = shape_for(type, c, is_array);
+    const ShapeId shape = shape_for(*thread, type, c, is_array);
     if (c == 0) {
         Allocating now(*thread);
         return gc_runtime.collector.allocate_large(*thread, bytes, type.align, shape, true);

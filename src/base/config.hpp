@@ -40,6 +40,13 @@ inline constexpr bool sanitized_build = true;
 inline constexpr bool sanitized_build = false;
 #endif
 
+// ThreadSanitizer keeps a signal back until the thread calls into libc, and calls the handler there.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool delays_signals = true;
+#else
+inline constexpr bool delays_signals = false;
+#endif
+
 static_assert(sizeof(void*) == 8, "Cairn's heap is written for 64-bit address spaces");
 
 }  // namespace cairn::base

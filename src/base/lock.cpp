@@ -33,4 +33,10 @@ void note_released(Rank rank) {
     if (count > 0) --count;  // a child of fork() also resets locks it never took
 }
 
+bool holds_locks() {
+    for (const std::uint16_t count : held)
+        if (count != 0) return true;
+    return false;
+}
+
 }  // namespace cairn::base

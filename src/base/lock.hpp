@@ -35,6 +35,8 @@ enum class Rank : std::uint8_t {
 // Debug builds: what the calling thread holds. note_taken() stops the program when a higher rank is among it.
 void note_taken(Rank rank);
 void note_released(Rank rank);
+// Whether it holds any: a thread that does must not be stopped.
+[[nodiscard]] bool holds_locks();
 // While the calling thread forks and all others are outside of our code, it takes every lock there is, and
 // handlers of two owners do so one after the other: the order is of no matter then.
 void note_fork(bool is_forking);

@@ -203,7 +203,9 @@ bool World::on_insistent(const os::StopContext& context) {
 void World::park_if_wanted(ThreadRecord& thread, const os::StopContext& context) {
     if (thread.runtime_depth.load(std::memory_order_relaxed) > 0) return;  // relaxed: the same thread
     // relaxed: only a look; park() orders
-    if (thread.state.load(std::memory_order_relaxed) == (running | wanted)) park(thread, &context);
+    if (thread.state.load(std::memory_order_relaxed) != (running | wanted)) return;
+    CAIRN_ASSERT(!base::holds_locks());  // who waits for one might be who ends this stop
+    park(thread, &context);
 }
 
 void World::acknowledge() {

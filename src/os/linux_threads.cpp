@@ -305,8 +305,18 @@ void fill(StopContext& context, const ucontext_t& user) {
 
 #endif
 
-// A frame below the caller's.
-__attribute__((noinline)) std::uintptr_t below_caller() { return address_here(); }
+// ThreadSanitizer hands over a copy of the context, often of another moment and of another stack. Its pointer to
+// the vector registers leads to a frame of the kernel's that is gone: what stood there as their length may be
+// half a pointer by now. But the thread is where its handler runs. What it holds lies above, in the frames of
+// on_signal() and of its callers, and in the kernel's where the handler was called at once.
+// Needs: the caller's frame holds the registers of its callers.
+__attribute__((noinline)) StopContext delayed_context() {
+    StopContext context;
+    context.sp = address_here();
+    context.pc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+    context.alternate_stack = alternate_stack();
+    return context;
+}
 
 StopContext context_of(const ucontext_t& user) {
     StopContext context;
@@ -315,18 +325,17 @@ StopContext context_of(const ucontext_t& user) {
         const auto low = reinterpret_cast<std::uintptr_t>(user.uc_stack.ss_sp);
         context.alternate_stack = {low, low + user.uc_stack.ss_size};
     }
-    if constexpr (base::sanitized_build) {
-        // ThreadSanitizer calls handlers later than the kernel did, from further down the same stack.
-        constexpr std::uintptr_t near = std::uintptr_t{1} << 20;
-        __builtin_unwind_init();
-        const std::uintptr_t here = below_caller();
-        if (here < context.sp && context.sp - here < near) context.sp = here;
-    }
     return context;
 }
 
 void on_signal(int, siginfo_t*, void* argument) {
-    const StopContext context = context_of(*static_cast<const ucontext_t*>(argument));
+    StopContext context;
+    if constexpr (base::delays_signals) {
+        __builtin_unwind_init();
+        context = delayed_context();
+    } else {
+        context = context_of(*static_cast<const ucontext_t*>(argument));
+    }
     // acquire: pairs with install_stop_handler()
     stop_handler.load(std::memory_order_acquire)(context);
 }

@@ -106,4 +106,17 @@ TEST(LockDeathTest, AFallingRankStopsADebugBuild) {
         },
         "lock of rank " + number(Rank::central) + " taken while one of rank " + number(Rank::heap));
 }
+
+TEST(LockDebug, ADebugBuildKnowsWhoHoldsSome) {
+    using cairn::base::holds_locks;
+    cairn::base::RankedLock<cairn::base::Rank::leaf> first, second;
+    EXPECT_FALSE(holds_locks());
+    first.lock();
+    second.lock();
+    first.unlock();
+    EXPECT_TRUE(holds_locks());
+    std::thread([] { EXPECT_FALSE(holds_locks()) << "another thread's"; }).join();
+    second.unlock();
+    EXPECT_FALSE(holds_locks());
+}
 #endif

@@ -217,7 +217,7 @@ TEST(Threads, TheStopSignalTellsWhereAThreadStood) {
     while (seen_count == 0) yield_cpu();
     EXPECT_EQ(errno, 77);
     EXPECT_LT(address_of(&local) - seen_sp, 4u << 10);
-    EXPECT_GE(seen_areas, 2u) << "general and vector registers";
+    EXPECT_GE(seen_areas, base::delays_signals ? 0u : 2u) << "general and vector registers";
     EXPECT_NE(seen_pc, 0u);
     EXPECT_EQ(send_stop(0x7ffffffe), Sent::gone);
     EXPECT_FALSE(is_thread_alive(0x7ffffffe));
