@@ -305,10 +305,10 @@ void fill(StopContext& context, const ucontext_t& user) {
 
 #endif
 
-// ThreadSanitizer hands over a copy of the context, often of another moment and of another stack. Its pointer to
-// the vector registers leads to a frame of the kernel's that is gone: what stood there as their length may be
-// half a pointer by now. But the thread is where its handler runs. What it holds lies above, in the frames of
-// on_signal() and of its callers, and in the kernel's where the handler was called at once.
+// ThreadSanitizer hands over a copy of the context, often of another moment and of another stack. Its pointer
+// to the vector registers leads to a frame of the kernel's that is gone: what stood there as their length may
+// be half a pointer by now. But the thread is where its handler runs. What it holds lies above, in the frames
+// of on_signal() and of its callers, and in the kernel's where the handler was called at once.
 // Needs: the caller's frame holds the registers of its callers.
 __attribute__((noinline)) StopContext delayed_context() {
     StopContext context;
