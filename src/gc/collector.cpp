@@ -24,11 +24,6 @@ constexpr unsigned reclaim_budget = 32;
 // How long who waits for a cycle sleeps when it finds nothing to mark.
 constexpr std::uint64_t dry_nap_ns = 50'000;
 
-// Bits of request_.
-constexpr std::uint32_t cycle_wanted = 1;
-constexpr std::uint32_t cycle_forced = 2;
-constexpr std::uint32_t turn_given = 4;  // the turn is handed over
-
 }  // namespace
 
 bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
@@ -126,7 +121,7 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
         if (!is_over_trigger()) return;
         if (!ensure_thread()) return collect_inline(mutator);
         if (collect_here(mutator)) return;
-        request(cycle_wanted);
+        turn_.request(Turn::cycle_wanted);
     }
     // relaxed: a threshold alone
     if (live > throttle_at_.load(std::memory_order_relaxed)) throttle(mutator);
@@ -134,11 +129,11 @@ void Collector::after_allocation(Mutator& mutator, std::size_t bytes) {
 
 // Without a thread of ours the one who allocates runs the cycle, with the world stopped. Inside the runtime.
 __attribute__((noinline)) void Collector::collect_inline(Mutator& mutator) {
-    if (!try_take_turn()) return;
+    if (!turn_.try_take()) return;
     __builtin_unwind_init();  // this frame has all registers of the callers
     World::note_position(mutator.thread);
     if (run_cycle(true, Runner::program_alone, &mutator) == Ended::done) finish_cycle();
-    end_turn();
+    turn_.end();
 }
 
 // A cycle that is one short stop is run by the thread that has allocated too much: to wake another one, which
@@ -147,18 +142,15 @@ __attribute__((noinline)) void Collector::collect_inline(Mutator& mutator) {
 __attribute__((noinline)) bool Collector::collect_here(Mutator& mutator) {
     __builtin_unwind_init();  // as above
     World::note_position(mutator.thread);
-    if (!try_take_turn()) return false;
+    if (!turn_.try_take()) return false;
     Ended ended = Ended::not_yet;
     if (is_over_trigger() && can_afford_cycle()) ended = run_cycle(false, Runner::program, &mutator);
     if (ended == Ended::not_yet) {
-        end_turn();
+        turn_.end();
         return false;
     }
     is_half_way_ = ended == Ended::half_way;
-    // release: the cycle so far, to the collector's thread
-    turn_.store(turn_handed, std::memory_order_release);
-    base::os_wake(turn_, true);
-    request(turn_given);
+    turn_.hand_over();
     return true;
 }
 
@@ -283,13 +275,6 @@ CollectedObject Collector::find(const void* address) const {
 
 // ---- cycles and settings
 
-void Collector::request(std::uint32_t wanted) {
-    // relaxed: a hint; who finds it set has been heard
-    if ((request_.load(std::memory_order_relaxed) & wanted) == wanted) return;
-    request_.fetch_or(wanted, std::memory_order_release);  // release: what led to it is seen by the thread
-    base::os_wake(request_, false);
-}
-
 void Collector::collect(Mutator& mutator) {
     // The next cycle to begin is the first whose marking comes after this call.
     // acquire: see begin_marking()
@@ -301,7 +286,7 @@ void Collector::collect(Mutator& mutator) {
     }
     // relaxed: phases_ orders what is added to it
     const std::uint32_t declined = declined_.load(std::memory_order_relaxed);
-    request(cycle_wanted | cycle_forced);
+    turn_.request(Turn::cycle_wanted | Turn::cycle_forced);
     // A signal handler that interrupts the wait must not allocate: the collector may be at our cache.
     const bool was_allocating = mutator.is_allocating;
     mutator.is_allocating = true;
@@ -408,15 +393,13 @@ void Collector::run_thread() {
     constexpr std::uint64_t nap_ns = 1'000'000'000;
     constexpr std::uint64_t retry_ns = 10'000'000;
     for (;;) {
-        // acquire: see request()
-        std::uint32_t wanted = request_.exchange(0, std::memory_order_acquire);
-        if ((wanted & turn_given) != 0) {
-            // acquire: see collect_here()
-            if (turn_.load(std::memory_order_acquire) == turn_handed) take_over();
-            wanted &= ~turn_given;
+        std::uint32_t wanted = turn_.take_requests();
+        if ((wanted & Turn::turn_given) != 0) {
+            if (turn_.is_handed()) take_over();
+            wanted &= ~Turn::turn_given;
             if (wanted == 0) continue;
         }
-        bool is_forced = (wanted & cycle_forced) != 0;
+        bool is_forced = (wanted & Turn::cycle_forced) != 0;
         if (wanted == 0) {
             std::uint64_t forced_at = 0;
             {
@@ -424,7 +407,7 @@ void Collector::run_thread() {
                 forced_at = pacer_.next_forced_at();
             }
             if (os::monotonic_ns() < forced_at) {
-                os::wait_for(request_, 0, nap_ns);
+                turn_.wait_for_request(nap_ns);
                 continue;
             }
             is_forced = true;
@@ -433,17 +416,17 @@ void Collector::run_thread() {
         if (!is_forced && !is_over_trigger()) continue;
         if (!is_forced && !can_afford_cycle()) {
             os::sleep_ns(retry_ns);
-            request(wanted);
+            turn_.request(wanted);
             continue;
         }
-        take_turn(true);
+        turn_.take_by_collector([this] { take_over(); });
         const bool is_done = run_cycle(is_forced, Runner::own_thread, nullptr) == Ended::done;
         if (is_done) finish_cycle();
-        end_turn();
+        turn_.end();
         finalizer_.runner().start_if_wanted();
         if (is_done) continue;
         os::sleep_ns(retry_ns);
-        request(wanted | cycle_wanted);
+        turn_.request(wanted | Turn::cycle_wanted);
     }
 }
 
@@ -454,7 +437,7 @@ void Collector::take_over() {
         go_on_concurrently();
     }
     finish_cycle();
-    end_turn();
+    turn_.end();
     finalizer_.runner().start_if_wanted();
 }
 
@@ -486,7 +469,7 @@ void Collector::finish_cycle() {
 // No cycle runs, nobody is inside our code, nobody attaches: until after_fork_*().
 void Collector::before_fork(Mutator* self) {
     if (self != nullptr) World::enter_blocking(self->thread);
-    take_turn();
+    turn_.take();
     if (self != nullptr) World::leave_blocking(self->thread);
     fork_gate.close(self == nullptr ? nullptr : &self->thread);
     // A thread that cannot be stopped may be inside: the child then risks what any fork risks.
@@ -507,7 +490,7 @@ void Collector::after_fork_parent() {
     world_.unlock_after_fork();
     if constexpr (base::debug_build) base::note_fork(false);
     fork_gate.open();
-    end_turn();
+    turn_.end();
 }
 
 void Collector::after_fork_child(Mutator* survivor) {
@@ -525,7 +508,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     // relaxed, all: the child has one thread
     worker_.store(Worker::none, std::memory_order_relaxed);
     assisting_.store(0, std::memory_order_relaxed);  // relaxed: as above
-    request_.store(0, std::memory_order_relaxed);  // relaxed: as above
+    turn_.reset_requests();
     // What the threads that are not here had cached goes home.
     world_.for_each([&](ThreadRecord& thread) {
         Mutator& other = Mutator::of(thread);
@@ -539,29 +522,7 @@ void Collector::after_fork_child(Mutator* survivor) {
     world_.reset_in_child(survivor == nullptr ? nullptr : &survivor->thread);
     if constexpr (base::debug_build) base::note_fork(false);
     fork_gate.open();
-    end_turn();
-}
-
-// One at a time runs a cycle, or forks.
-bool Collector::try_take_turn() {
-    std::uint32_t turn = turn_free;
-    // acquire: after the one before; relaxed: somebody else has it
-    return turn_.compare_exchange_strong(turn, turn_taken, std::memory_order_acquire,
-                                         std::memory_order_relaxed);
-}
-
-// What was handed over comes first for the collector's own thread.
-void Collector::take_turn(bool is_own_thread) {
-    while (!try_take_turn()) {
-        const std::uint32_t turn = turn_.load(std::memory_order_acquire);  // acquire: see collect_here()
-        if (turn == turn_handed && is_own_thread) take_over();
-        else if (turn != turn_free) base::os_wait(turn_, turn);
-    }
-}
-
-void Collector::end_turn() {
-    turn_.store(turn_free, std::memory_order_release);  // release: to the next
-    base::os_wake(turn_, true);
+    turn_.end();
 }
 
 }  // namespace cairn::gc

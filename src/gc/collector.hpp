@@ -17,7 +17,7 @@
 //
 // Who runs it: the collector's thread. A cycle that is to be one short stop is run by the thread of the
 // program that has allocated too much, and handed over for its sweep, or half-way when it takes longer than
-// thought; the turn to run a cycle goes along with it (turn_). Forks and checks wait for the turn.
+// thought; the turn to run a cycle goes along with it (turn.hpp). Forks and checks wait for the turn.
 //
 // Young cycles (young.cpp) begin with the marks of the one before.
 //
@@ -49,6 +49,7 @@
 #include "gc/stop_times.hpp"
 #include "gc/sweeper.hpp"
 #include "gc/thread_storage.hpp"
+#include "gc/turn.hpp"
 #include "gc/work_pool.hpp"
 #include "gc/world.hpp"
 #include "heap/heap.hpp"
@@ -194,7 +195,6 @@ private:
     // Who runs a cycle: the collector's thread; a thread of the program, which leaves what takes long to that
     // one; a thread of the program where there is no other.
     enum class Runner : std::uint8_t { own_thread, program, program_alone };
-    enum Turn : std::uint32_t { turn_free, turn_taken, turn_handed };
     // How far it came. half_way: marking goes on beside the program, the collector's thread is to see to it.
     enum class Ended : std::uint8_t { done, not_yet, half_way };
 
@@ -202,15 +202,11 @@ private:
     static void thread_entry(void* self);
     void run_thread();
     [[nodiscard]] bool ensure_thread();
-    void request(std::uint32_t wanted);
     void after_allocation(Mutator& mutator, std::size_t bytes);
     void collect_inline(Mutator& mutator);
     [[nodiscard]] bool collect_here(Mutator& mutator);
     void take_over();
     void throttle(Mutator& mutator);
-    [[nodiscard]] bool try_take_turn();
-    void take_turn(bool is_own_thread = false);
-    void end_turn();
     void finish_cycle();
     [[nodiscard]] bool is_over_trigger() const {
         // relaxed: a threshold alone
@@ -345,13 +341,12 @@ private:
     double new_byte_ns_ = 0;                                // [owner] likewise; a byte new to a young cycle
     std::atomic<bool> was_old_freed_{false};                // [atomic] a large marked object, between cycles
     bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
-    std::atomic<std::uint32_t> turn_{turn_free};            // [atomic] to run a cycle, or to fork
+    Turn turn_;                                             // [atomic] to run a cycle, or to fork
     // [atomic] grows with each stop and with each cycle done; who is throttled or collects waits
     std::atomic<std::uint32_t> phases_{0};
     std::atomic<std::uint64_t> throttle_at_{UINT64_MAX};    // [atomic] live bytes from which allocation waits
     std::atomic<bool> is_marking_{false};                   // [atomic] changes while the world is stopped
     std::atomic<std::uint64_t> trigger_{UINT64_MAX};        // [atomic] a copy of the pacer's
-    std::atomic<std::uint32_t> request_{0};                 // [atomic] bits: 1 cycle wanted, 2 forced
     std::atomic<std::uint32_t> completed_{0};               // [atomic] cycles marked and swept
     std::atomic<std::uint32_t> started_{0};                 // [atomic] cycles begun
     std::atomic<std::uint32_t> declined_{0};                // [atomic] requests met with the collector off

@@ -72,7 +72,7 @@ void Collector::check_marks() {
 // False: the world cannot be stopped, or not all roots are known.
 bool Collector::stop_between_cycles(Mutator& mutator) {
     World::enter_blocking(mutator.thread);
-    take_turn();
+    turn_.take();
     finish_sweep();
     const bool knows_roots = roots_.refresh();
     World::leave_blocking(mutator.thread);
@@ -80,13 +80,13 @@ bool Collector::stop_between_cycles(Mutator& mutator) {
         roots_.prepare_jobs();
         return true;
     }
-    end_turn();
+    turn_.end();
     return false;
 }
 
 void Collector::resume_after_look() {
     world_.resume_all();
-    end_turn();
+    turn_.end();
 }
 
 bool Collector::verify(Mutator& mutator) {

@@ -204,13 +204,15 @@ public:
         return true;
     }
 
-    std::uint64_t add(std::uint32_t id, std::uint64_t n, std::memory_order order) {
+    // A step that reads the newest value and stores change(value).
+    template <class Change>
+    std::uint64_t modify(const char* what, std::uint32_t id, std::memory_order order, Change change) {
         step();
         const auto newest = static_cast<std::uint32_t>(histories_[id].size()) - 1;
         const std::uint64_t value = histories_[id][newest].value;
         if (current_ != nobody) read(threads_[current_], id, newest, order);
-        write(id, value + n, order, true);
-        log("add", id, value + n, newest + 1);
+        write(id, change(value), order, true);
+        log(what, id, change(value), newest + 1);
         return value;
     }
 
@@ -527,7 +529,15 @@ public:
 
     T load(std::memory_order order) const { return value(Explorer::instance().load(id_, order)); }
     void store(T desired, std::memory_order order) { Explorer::instance().store(id_, word(desired), order); }
-    T fetch_add(T n, std::memory_order order) { return value(Explorer::instance().add(id_, word(n), order)); }
+    T fetch_add(T n, std::memory_order order) {
+        return modify("add", order, [n](T before) { return static_cast<T>(before + n); });
+    }
+    T fetch_or(T bits, std::memory_order order) {
+        return modify("or", order, [bits](T before) { return static_cast<T>(before | bits); });
+    }
+    T exchange(T desired, std::memory_order order) {
+        return modify("swap", order, [desired](T) { return desired; });
+    }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
                                  std::memory_order failure) {
         std::uint64_t seen = word(expected);
@@ -537,6 +547,11 @@ public:
     }
 
 private:
+    template <class Change>
+    T modify(const char* what, std::memory_order order, Change change) {
+        return value(Explorer::instance().modify(
+            what, id_, order, [&](std::uint64_t before) { return word(change(value(before))); }));
+    }
     static std::uint64_t word(T value) {
         std::uint64_t bits = 0;
         __builtin_memcpy(&bits, &value, sizeof value);
