@@ -11,8 +11,6 @@ namespace cairn::gc {
 
 namespace {
 
-constexpr std::uintptr_t arena_bytes = std::uintptr_t{1} << 26;
-
 // Walks pages and tells old ones, asking each span once.
 class OldPages {
 public:
@@ -50,8 +48,8 @@ private:
 bool ConservativeWatch::is_needed(const pages::ObjectMap& objects) {
     const pages::ObjectMap::Bounds bounds = objects.bounds();
     // The first run ends the walk.
-    return !for_each_run(objects, bounds.low, bounds.low + bounds.extent,
-                         [](std::uintptr_t, std::size_t) { return false; });
+    return !for_each_conservative_run(objects, bounds.low, bounds.low + bounds.extent,
+                                      [](std::uintptr_t, std::size_t) { return false; });
 }
 
 bool ConservativeWatch::begin(const pages::ObjectMap& objects) {
@@ -98,7 +96,7 @@ std::uint64_t ConservativeWatch::arm_old(const MarkSpace& space) {
             const std::uintptr_t page = base::align_down(at, base::page_bytes);
             end = std::min(page + base::page_bytes, high);
             const std::uint32_t entry = objects.entry(page);
-            if (!is_conservative(entry) || !old.is_old(page, entry)) continue;
+            if (!is_conservative_entry(entry) || !old.is_old(page, entry)) continue;
             if (at != to) {
                 arm();
                 from = at;
@@ -120,7 +118,7 @@ void ConservativeWatch::disarm_new(const MarkSpace& space) {
     for_all_runs(objects, [&](std::uintptr_t base, std::size_t bytes) {
         for (std::uintptr_t page = base; page < base + bytes; page += base::page_bytes) {
             const std::uint32_t entry = objects.entry(page);
-            if (is_conservative(entry) && old.is_old(page, entry)) continue;
+            if (is_conservative_entry(entry) && old.is_old(page, entry)) continue;
             if (page != to) {
                 disarm();
                 from = page;

@@ -4,14 +4,12 @@
 // is collected, armed again and scanned again, first beside the program, at last in stop 2. Pages of spans
 // made meanwhile were never armed and count as written.
 //
-// Spans are found through the page entries of the object map. Runs with small gaps between them are one
-// question to the kernel: a question costs as much as several pages.
-//
 // Between cycles that keep their marks, only pages of old objects are armed: a page that is allocated from is
 // written anyway, and costs less to scan than a fault.
 //
 // A look at all of it may be cut into slices: collect_some() goes on where the last one ended, around and
-// around. When one call has come all the way round, nothing that was written before it is unknown.
+// around. When one call has come all the way round, nothing that was written before it is unknown. In a stop
+// all markers take part (written_look.hpp).
 //
 // Floor: gc. Everything is [owner] who runs the cycle.
 // SPDX-License-Identifier: MIT
@@ -19,8 +17,9 @@
 
 #include <cstdint>
 
+#include "gc/conservative_runs.hpp"
 #include "gc/marker.hpp"
-#include "heap/shape.hpp"
+#include "gc/written_look.hpp"
 #include "os/dirty_pages.hpp"
 #include "pages/object_map.hpp"
 
@@ -42,6 +41,16 @@ public:
     // goes_on(): false ends the call. Returns: OS pages reported. `is_all`: it came all the way round.
     template <class Visit, class GoesOn>
     std::uint64_t collect_some(const pages::ObjectMap& objects, Visit visit, GoesOn goes_on, bool& is_all);
+    // In a stop: the markers of the pool collect what was written as part of their work, until all is known.
+    void open_look(const pages::ObjectMap& objects, WorkPool& pool) {
+        look_.open(objects, tracker_, pool, cursor_);
+    }
+    // Returns: OS pages reported. Who is at it still ends the piece at hand.
+    std::uint64_t close_look() {
+        cursor_ = look_.close();
+        return look_.take_pages();
+    }
+    [[nodiscard]] WrittenLook* look() { return &look_; }
     // Stores are free again.
     void end(const pages::ObjectMap& objects);
 
@@ -66,61 +75,28 @@ public:
     [[nodiscard]] os::DirtyTracker& tracker() { return tracker_; }
     void after_fork_child() {
         tracker_.after_fork_child();
+        look_.reset_lock_after_fork();
         followed_ = {};
     }
 
 private:
-    static constexpr std::size_t gap_pages = 8;
-
-    [[nodiscard]] static bool is_conservative(std::uint32_t entry) {
-        constexpr unsigned first = heap::shape_of_class(0, heap::ObjectKind::conservative);
-        const unsigned shape = pages::object_entry_shape(entry);
-        return entry != 0 && (shape - first < heap::size_class_count || heap::watched_shapes.holds(shape));
-    }
-    // Calls visit(base, bytes) for runs of conservative pages in [low, high), in order; false ends it.
-    template <class Visit>
-    static bool for_each_run(const pages::ObjectMap& objects, std::uintptr_t low, std::uintptr_t high,
-                             Visit visit);
     template <class Visit>
     static void for_all_runs(const pages::ObjectMap& objects, Visit visit);
 
     os::DirtyTracker tracker_;
+    WrittenLook look_;
     std::uintptr_t cursor_ = 0;  // where the next slice begins
     pages::ObjectMap::Bounds followed_;
 };
 
-// Whole arenas are walked, and cut to [low, high).
-template <class Visit>
-bool ConservativeWatch::for_each_run(const pages::ObjectMap& objects, std::uintptr_t low,
-                                     std::uintptr_t high, Visit visit) {
-    constexpr std::uintptr_t arena = std::uintptr_t{1} << 26;
-    std::uintptr_t from = 0;
-    std::uintptr_t to = 0;
-    for (std::uintptr_t start = low & ~(arena - 1); start < high; start += arena) {
-        if (!objects.is_prepared(start, arena)) continue;
-        const std::uintptr_t end = start + arena < high ? start + arena : high;
-        for (std::uintptr_t page = start < low ? low : start; page < end; page += base::page_bytes) {
-            if (!is_conservative(objects.entry(page))) continue;
-            if (from != 0 && page - to <= gap_pages * base::page_bytes) {
-                to = page + base::page_bytes;
-                continue;
-            }
-            if (from != 0 && !visit(from, to - from)) return false;
-            from = page;
-            to = page + base::page_bytes;
-        }
-    }
-    return from == 0 || visit(from, to - from);
-}
-
 template <class Visit>
 void ConservativeWatch::for_all_runs(const pages::ObjectMap& objects, Visit visit) {
     const pages::ObjectMap::Bounds bounds = objects.bounds();
-    (void)for_each_run(objects, bounds.low, bounds.low + bounds.extent,
-                       [&](std::uintptr_t base, std::size_t bytes) {
-                           visit(base, bytes);
-                           return true;
-                       });
+    (void)for_each_conservative_run(objects, bounds.low, bounds.low + bounds.extent,
+                                    [&](std::uintptr_t base, std::size_t bytes) {
+                                        visit(base, bytes);
+                                        return true;
+                                    });
 }
 
 template <class Visit, class GoesOn>
@@ -146,8 +122,8 @@ std::uint64_t ConservativeWatch::collect_some(const pages::ObjectMap& objects, V
     const pages::ObjectMap::Bounds bounds = objects.bounds();
     const std::uintptr_t end = bounds.low + bounds.extent;
     const std::uintptr_t start = cursor_ < bounds.low || cursor_ > end ? bounds.low : cursor_;
-    is_all = for_each_run(objects, start, end, collect_run) &&
-             for_each_run(objects, bounds.low, start, collect_run);
+    is_all = for_each_conservative_run(objects, start, end, collect_run) &&
+             for_each_conservative_run(objects, bounds.low, start, collect_run);
     return bytes / 4096;
 }
 

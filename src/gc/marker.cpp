@@ -6,6 +6,7 @@
 
 #include "base/bits.hpp"
 #include "gc/marker_inline.hpp"
+#include "gc/written_look.hpp"
 
 namespace cairn::gc {
 
@@ -87,7 +88,7 @@ bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
     if (head_ != tail_ || marked_count_ != 0) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
-    if (piece.span == nullptr) return rescan_next() || take_work();
+    if (piece.span == nullptr) return rescan_next() || take_work() || ask_next();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
     return true;
 }
@@ -115,6 +116,12 @@ bool Marker::rescan_next() {
         pages_ = nullptr;
     }
     return true;
+}
+
+// Asks which pages of some of the heap were written, where that is to be known.
+bool Marker::ask_next() {
+    if (!space_.pool->has_questions()) return false;
+    return space_.look->ask_next([this](std::uintptr_t low, std::uintptr_t high) { add_written(low, high); });
 }
 
 void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {

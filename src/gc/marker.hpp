@@ -35,6 +35,8 @@
 
 namespace cairn::gc {
 
+class WrittenLook;
+
 // What all markers share; constant while marking.
 struct MarkSpace {
     const pages::AddressSpace* addresses = nullptr;
@@ -42,6 +44,7 @@ struct MarkSpace {
     const heap::Shapes* shapes = nullptr;
     WorkPool* pool = nullptr;
     DeferredObjects* deferred = nullptr;  // where a front end has such objects
+    WrittenLook* look = nullptr;
 };
 
 // What a marker did.
@@ -135,6 +138,7 @@ private:
     [[nodiscard]] bool refill_ring();
     [[nodiscard]] bool take_work();
     [[nodiscard]] bool rescan_next();
+    [[nodiscard]] bool ask_next();
     void share();
     void drain_ring(std::size_t visits);
     [[nodiscard]] bool is_list() const;

@@ -204,6 +204,14 @@ bool Collector::finish_written(Marker& marker) {
     const std::uint64_t deadline_ns =
         os::monotonic_ns() + (short_ns << (beyond / slices_of_a_length + (beyond != 0)));
     crew_.open(os::cpu_count() - 1);
+    if (!finalizer_.specials().were_added()) {
+        marker.refresh();
+        watch_.open_look(*space_.objects, pool_);
+        const bool is_done = drain_stopped(marker, deadline_ns);
+        now_.dirty_pages += watch_.close_look();
+        return is_done;
+    }
+    // What written pages mean for finalizers is found out by one alone.
     const auto drain_slice = [&] {
         while (!marker.drain(chunk_bytes))
             if (os::monotonic_ns() > deadline_ns) return false;

@@ -11,7 +11,8 @@
 // A marker without work says that it is hungry; one that has more than it needs at once then gives half of it
 // away. A deep and narrow graph would otherwise never leave the marker that found its root.
 //
-//   is_dry()  no full buffer, no unclaimed piece or page: with no marker at work, marking is complete
+//   is_dry()  no full buffer, no unclaimed piece or page, no question of a look (written_look.hpp) left: with
+//             no marker at work, marking is complete
 //
 // Floor: gc. Locks: lock_ (leaf) over a few loads and stores. Memory is kept for the next cycle.
 // Source: Go mgcwork.go (BSD-3).
@@ -90,7 +91,15 @@ public:
         // acquire: pairs with put() and add_large(); a hint unless no marker is at work
         return full_count_.load(std::memory_order_acquire) == 0 &&
                large_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
-               pages_count_.load(std::memory_order_acquire) == 0;    // acquire: as above
+               pages_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
+               !has_questions_.load(std::memory_order_acquire);      // acquire: pairs with set_questions()
+    }
+    // A look at written pages has chunks that nobody has claimed.
+    [[nodiscard]] bool has_questions() const {
+        return has_questions_.load(std::memory_order_relaxed);  // relaxed: a hint
+    }
+    void set_questions(bool are_there) {
+        has_questions_.store(are_there, std::memory_order_release);  // release: see is_dry()
     }
     // Some marker has nothing to do.
     [[nodiscard]] bool is_hungry() const {
@@ -133,6 +142,7 @@ private:
     std::atomic<std::size_t> full_count_{0};    // [atomic] written under the lock
     std::atomic<std::size_t> large_count_{0};   // [atomic] written under the lock
     std::atomic<std::size_t> pages_count_{0};   // [atomic] written under the lock
+    std::atomic<bool> has_questions_{false};    // [atomic]
     std::atomic<unsigned> hungry_{0};           // [atomic] markers that look for work
     std::atomic<bool> has_overflowed_{false};   // [atomic]
     pages::Metadata* metadata_ = nullptr;       // [fixed]

@@ -1,0 +1,100 @@
+// Written look: asks the kernel which pages of conservative spans were written, all markers at it.
+//
+// To ask about a GiB in which nothing was written takes one CPU two milliseconds, most of a stop. The kernel
+// answers several at once, so the heap is cut into chunks that markers claim like any other work: a marker that
+// has nothing else to do asks about the next one and scans what was written there.
+//
+// A look begins where the last one ended, and goes around once. What was claimed is asked about, whatever
+// happens meanwhile; so once it is closed, and those who claimed are idle, what is before its end is known.
+// Who asks still when it is closed may hear of writes that were made since the world goes on. More than scanning
+// may be due for those: the chunk is disarmed, and the next look hears of all of it.
+//
+// Memory that nobody watches is reported as written, a chunk at a time (os/dirty_pages.hpp). To watch it here
+// would hold up whoever is asking beside us.
+//
+// Floor: gc. Lock: leaf, over a few loads.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/lock.hpp"
+#include "base/telemetry.hpp"
+#include "gc/conservative_runs.hpp"
+#include "gc/work_pool.hpp"
+#include "os/dirty_pages.hpp"
+
+namespace cairn::gc {
+
+class WrittenLook {
+public:
+    // Where nothing was written a chunk takes ten microseconds; where all was, as many as a thousand pages.
+    static constexpr std::size_t chunk_bytes = std::size_t{4} << 20;
+
+    constexpr WrittenLook() = default;
+
+    // Opens a look that begins at `start`. Until it is through, or closed, the pool is not dry.
+    void open(const pages::ObjectMap& objects, os::DirtyTracker& tracker, WorkPool& pool,
+              std::uintptr_t start);
+    // Returns where the next look is to begin. Needs: it was opened.
+    std::uintptr_t close();
+
+    // Asks about a chunk, and calls visit(low, high) for the runs of pages written there; watches on.
+    // False: there is none left.
+    template <class Visit>
+    bool ask_next(Visit visit);
+    // OS pages reported since the last call.
+    [[nodiscard]] std::uint64_t take_pages() {
+        const std::uint64_t bytes = bytes_.value();
+        bytes_.subtract(bytes);
+        return bytes / 4096;
+    }
+
+    // None is open: forks wait for the end of a cycle.
+    void reset_lock_after_fork() { lock_.reset_after_fork(); }
+
+private:
+    struct Chunk {
+        std::uintptr_t low = 0;
+        std::uintptr_t high = 0;
+    };
+    // low == high: there is none.
+    [[nodiscard]] Chunk claim();
+
+    base::RankedLock<base::Rank::leaf> lock_;
+    const pages::ObjectMap* objects_ = nullptr;  // [fixed] when it is first opened
+    os::DirtyTracker* tracker_ = nullptr;        // [fixed] likewise
+    WorkPool* pool_ = nullptr;                   // [fixed] likewise
+    std::uintptr_t at_ = 0;                      // [lock] where the next chunk begins
+    std::uintptr_t end_ = 0;                     // [lock] of this half of the way round
+    std::uintptr_t first_ = 0;                   // [lock] where the other half begins, up to start_
+    std::uintptr_t start_ = 0;                   // [lock]
+    std::atomic<bool> is_open_{false};           // [atomic] written under the lock
+    base::Counter bytes_;                        // [atomic] reported
+};
+
+template <class Visit>
+bool WrittenLook::ask_next(Visit visit) {
+    const Chunk chunk = claim();
+    if (chunk.low == chunk.high) return false;
+    os::DirtyTracker& tracker = *tracker_;
+    std::uint64_t bytes = 0;
+    const auto visit_counted = [&](std::uintptr_t low, std::uintptr_t high) {
+        bytes += high - low;
+        visit(low, high);
+    };
+    (void)for_each_conservative_run(*objects_, chunk.low, chunk.high,
+                                    [&](std::uintptr_t base, std::size_t length) {
+                                        tracker.collect(base, length, true, visit_counted);
+                                        // acquire: what the kernel saw written came after close()
+                                        const bool is_open = is_open_.load(std::memory_order_acquire);
+                                        if (!is_open) tracker.disarm(base, length);
+                                        return true;
+                                    });
+    bytes_.add(bytes);
+    return true;
+}
+
+}  // namespace cairn::gc
