@@ -28,6 +28,7 @@ void Crew::hire(unsigned helpers) {
 void Crew::open(unsigned helpers) {
     if (started_ == 0 || helpers == 0) return;
     wanted_.store(helpers, std::memory_order_relaxed);  // relaxed: ordered by session_
+    leader_cpu_.store(os::current_cpu(), std::memory_order_relaxed);  // relaxed: as above
     is_open_ = true;
     session_.fetch_add(1, std::memory_order_release);  // release: the heap as it is, to the helpers
     base::os_wake(session_, true);
@@ -70,8 +71,15 @@ void Crew::run() {
     }
 }
 
+void Crew::nap(std::uint32_t session, unsigned leader_cpu) {
+    os::wait_for(session_, session, nap_ns);
+    os::leave_cpu(leader_cpu);
+}
+
 void Crew::work(std::uint32_t session) {
     const std::uint64_t start_ns = os::thread_cpu_ns();
+    const unsigned leader_cpu = leader_cpu_.load(std::memory_order_relaxed);  // relaxed: ordered by session_
+    os::leave_cpu(leader_cpu);
     // seq_cst, here and below: see dismiss()
     while (session_.load(std::memory_order_seq_cst) == session) {
         space_->pool->begin_hunger();
@@ -79,7 +87,7 @@ void Crew::work(std::uint32_t session) {
             if (session_.load(std::memory_order_relaxed) != session) break;  // relaxed: looked at again above
             if (looks < patient_looks) base::cpu_pause();
             else if (looks < wakeful_looks) os::yield_cpu();
-            else os::wait_for(session_, session, nap_ns);
+            else nap(session, leader_cpu);
         }
         space_->pool->end_hunger();
         busy_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: before session_ is read; see dismiss()

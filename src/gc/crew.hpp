@@ -6,7 +6,9 @@
 //
 //   session  even: closed, helpers sleep; odd: open
 //
-// Threads are started by hire(), and stay.
+// Threads are started by hire(), and stay. The kernel may wake one on the leader's CPU though others are
+// idle, and let it run there: the leader would lose a time slice, 4 ms, in the middle of a stop. So a helper
+// that finds itself there moves away.
 //
 // Floor: gc. The leader's calls are [owner]; helpers touch atomics and the pool.
 // SPDX-License-Identifier: MIT
@@ -50,12 +52,14 @@ private:
     static void thread_entry(void* self);
     void run();
     void work(std::uint32_t session);
+    void nap(std::uint32_t session, unsigned leader_cpu);
 
     const MarkSpace* space_ = nullptr;        // [fixed]
     bool is_open_ = false;                    // [owner] the leader; until close()
     unsigned started_ = 0;                    // [owner] the leader
     std::atomic<std::uint32_t> session_{0};   // [atomic]
     std::atomic<std::uint32_t> wanted_{0};    // [atomic] helpers that may join this session
+    std::atomic<unsigned> leader_cpu_{0};     // [atomic] when the session began
     std::atomic<std::uint32_t> busy_{0};      // [atomic]
     base::Counter marked_bytes_;              // [atomic] since the last close()
     base::Counter marked_objects_;            // [atomic]

@@ -120,8 +120,9 @@ bool Marker::rescan_next() {
 
 // Asks which pages of some of the heap were written, where that is to be known.
 bool Marker::ask_next() {
-    if (!space_.pool->has_questions()) return false;
-    return space_.look->ask_next([this](std::uintptr_t low, std::uintptr_t high) { add_written(low, high); });
+    if (!leads_look_ && !space_.pool->has_questions()) return false;
+    const auto add = [this](std::uintptr_t low, std::uintptr_t high) { add_written(low, high); };
+    return space_.look->ask_next(add, asked_bytes_);
 }
 
 void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {
@@ -151,14 +152,14 @@ __attribute__((noinline)) void Marker::share() {
 }
 
 bool Marker::drain(std::size_t scan_bytes) {
-    const std::uint64_t end = count.scanned_bytes + scan_bytes;
+    const std::uint64_t end = count.scanned_bytes + asked_bytes_ + scan_bytes;
     std::uint64_t visits = 0;
     while (refill_ring()) {
         drain_ring(visits_at_once);
         if (is_list()) follow_list(visits_at_once);
         visits += visits_at_once;
         if (space_.pool->is_hungry()) [[unlikely]] share();
-        if (count.scanned_bytes + visits * visit_bytes >= end) return false;
+        if (count.scanned_bytes + asked_bytes_ + visits * visit_bytes >= end) return false;
     }
     return true;
 }

@@ -88,6 +88,8 @@ public:
 
     // Has the same done by and by, by whichever marker comes to it. Needs: whole OS pages.
     void add_written(std::uintptr_t low, std::uintptr_t high);
+    // Until it is ended: asks which pages were written, when nothing else is left, until all is known.
+    void lead_look(bool is_leader) { leads_look_ = is_leader; }
     // Marks the object that starts there, and counts it as scanned.
     void mark_only(std::uintptr_t object);
 
@@ -165,6 +167,8 @@ private:
     pages::ObjectMap::Bounds bounds_;
     WorkBuffer* buffer_ = nullptr;
     WorkBuffer* pages_ = nullptr;  // page runs
+    bool leads_look_ = false;
+    std::uint64_t asked_bytes_ = 0;  // of written pages that the kernel told us of
     unsigned head_ = 0;   // of the ring; grows without end
     unsigned tail_ = 0;
     unsigned marked_count_ = 0;  // in the batch whose turn it is

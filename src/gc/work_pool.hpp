@@ -11,8 +11,8 @@
 // A marker without work says that it is hungry; one that has more than it needs at once then gives half of it
 // away. A deep and narrow graph would otherwise never leave the marker that found its root.
 //
-//   is_dry()  no full buffer, no unclaimed piece or page, no question of a look (written_look.hpp) left: with
-//             no marker at work, marking is complete
+//   is_dry()  no full buffer, no unclaimed piece or page, nothing to ask for anybody
+//             (written_look.hpp): with no marker at work, marking is complete
 //
 // Floor: gc. Locks: lock_ (leaf) over a few loads and stores. Memory is kept for the next cycle.
 // Source: Go mgcwork.go (BSD-3).
@@ -94,7 +94,7 @@ public:
                pages_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
                !has_questions_.load(std::memory_order_acquire);      // acquire: pairs with set_questions()
     }
-    // A look at written pages has chunks that nobody has claimed.
+    // There is a look at written pages, and whoever has nothing else to do may ask.
     [[nodiscard]] bool has_questions() const {
         return has_questions_.load(std::memory_order_relaxed);  // relaxed: a hint
     }

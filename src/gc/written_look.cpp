@@ -8,6 +8,13 @@
 
 namespace cairn::gc {
 
+namespace {
+
+// Written pages of a chunk below which the others ask as well.
+constexpr std::uint64_t few_bytes = 64 * 4096;
+
+}  // namespace
+
 void WrittenLook::open(const pages::ObjectMap& objects, os::DirtyTracker& tracker, WorkPool& pool,
                        std::uintptr_t start) {
     const pages::ObjectMap::Bounds bounds = objects.bounds();
@@ -19,7 +26,7 @@ void WrittenLook::open(const pages::ObjectMap& objects, os::DirtyTracker& tracke
     start_ = at_ = start < bounds.low || start > end_ ? bounds.low : start;
     first_ = bounds.low;
     is_open_.store(true, std::memory_order_relaxed);  // relaxed: set_questions() publishes it
-    pool.set_questions(true);
+    pool.set_questions(false);
 }
 
 std::uintptr_t WrittenLook::close() {
@@ -29,6 +36,14 @@ std::uintptr_t WrittenLook::close() {
     const std::uintptr_t next = at_;
     at_ = end_ = first_ = start_ = 0;
     return next;
+}
+
+void WrittenLook::note(std::uint64_t reported) {
+    bytes_.add(reported);
+    const bool is_nearly_clean = reported < few_bytes;
+    if (pool_->has_questions() == is_nearly_clean) return;
+    base::Guard guard(lock_);
+    pool_->set_questions(is_nearly_clean && is_left());
 }
 
 WrittenLook::Chunk WrittenLook::claim() {
@@ -47,7 +62,7 @@ WrittenLook::Chunk WrittenLook::claim() {
         const std::uintptr_t high = std::min(base::align_down(at_, chunk_bytes) + chunk_bytes, end_);
         const Chunk chunk{at_, high};
         at_ = high;
-        if (at_ >= end_ && first_ == start_) pool_->set_questions(false);
+        if (!is_left()) pool_->set_questions(false);
         return chunk;
     }
     pool_->set_questions(false);

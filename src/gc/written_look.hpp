@@ -1,13 +1,17 @@
 // Written look: asks the kernel which pages of conservative spans were written, all markers at it.
 //
 // To ask about a GiB in which nothing was written takes one CPU two milliseconds, most of a stop. The kernel
-// answers several at once, so the heap is cut into chunks that markers claim like any other work: a marker that
-// has nothing else to do asks about the next one and scans what was written there.
+// answers several at once, so the heap is cut into chunks that markers claim like any other work: a marker
+// that has nothing else to do asks about the next one and scans what was written there.
 //
 // A look begins where the last one ended, and goes around once. What was claimed is asked about, whatever
 // happens meanwhile; so once it is closed, and those who claimed are idle, what is before its end is known.
-// Who asks still when it is closed may hear of writes that were made since the world goes on. More than scanning
-// may be due for those: the chunk is disarmed, and the next look hears of all of it.
+// Who asks still when it is closed may hear of writes that were made since the world goes on. More than
+// scanning may be due for those: the chunk is disarmed, and the next look hears of all of it.
+//
+// Where much was written one asks and the others scan: to arm pages again interrupts all CPUs, and what was
+// heard of and is not scanned when the stop's time is over is scanned beside the program, which writes faster
+// than that. So the leader always asks, the others where the last chunk was nearly clean.
 //
 // Memory that nobody watches is reported as written, a chunk at a time (os/dirty_pages.hpp). To watch it here
 // would hold up whoever is asking beside us.
@@ -30,21 +34,21 @@ namespace cairn::gc {
 
 class WrittenLook {
 public:
-    // Where nothing was written a chunk takes ten microseconds; where all was, as many as a thousand pages.
-    static constexpr std::size_t chunk_bytes = std::size_t{4} << 20;
+    // Where nothing was written a chunk takes five microseconds; where all was, a quarter of a millisecond.
+    static constexpr std::size_t chunk_bytes = std::size_t{2} << 20;
 
     constexpr WrittenLook() = default;
 
-    // Opens a look that begins at `start`. Until it is through, or closed, the pool is not dry.
+    // Opens a look that begins at `start`. The caller asks until ask_next() says no, others as the pool says.
     void open(const pages::ObjectMap& objects, os::DirtyTracker& tracker, WorkPool& pool,
               std::uintptr_t start);
     // Returns where the next look is to begin. Needs: it was opened.
     std::uintptr_t close();
 
     // Asks about a chunk, and calls visit(low, high) for the runs of pages written there; watches on.
-    // False: there is none left.
+    // False: there is none left. Adds to `bytes` what was reported.
     template <class Visit>
-    bool ask_next(Visit visit);
+    bool ask_next(Visit visit, std::uint64_t& bytes);
     // OS pages reported since the last call.
     [[nodiscard]] std::uint64_t take_pages() {
         const std::uint64_t bytes = bytes_.value();
@@ -62,6 +66,10 @@ private:
     };
     // low == high: there is none.
     [[nodiscard]] Chunk claim();
+    void note(std::uint64_t reported);
+
+    // Needs: the lock.
+    [[nodiscard]] bool is_left() const { return at_ < end_ || first_ != start_; }
 
     base::RankedLock<base::Rank::leaf> lock_;
     const pages::ObjectMap* objects_ = nullptr;  // [fixed] when it is first opened
@@ -76,13 +84,13 @@ private:
 };
 
 template <class Visit>
-bool WrittenLook::ask_next(Visit visit) {
+bool WrittenLook::ask_next(Visit visit, std::uint64_t& bytes) {
     const Chunk chunk = claim();
     if (chunk.low == chunk.high) return false;
     os::DirtyTracker& tracker = *tracker_;
-    std::uint64_t bytes = 0;
+    std::uint64_t reported = 0;
     const auto visit_counted = [&](std::uintptr_t low, std::uintptr_t high) {
-        bytes += high - low;
+        reported += high - low;
         visit(low, high);
     };
     (void)for_each_conservative_run(*objects_, chunk.low, chunk.high,
@@ -93,7 +101,8 @@ bool WrittenLook::ask_next(Visit visit) {
                                         if (!is_open) tracker.disarm(base, length);
                                         return true;
                                     });
-    bytes_.add(bytes);
+    note(reported);
+    bytes += reported;
     return true;
 }
 

@@ -96,6 +96,8 @@ std::uint64_t thread_cpu_ns() {
 
 std::uint32_t process_id() { return static_cast<std::uint32_t>(getpid()); }
 std::uint32_t thread_id() { return static_cast<std::uint32_t>(syscall(SYS_gettid)); }
+unsigned current_cpu() { return 0; }
+void leave_cpu(unsigned) {}
 unsigned cpu_count() { return process.cpus; }
 
 // The same row after every reset(). Source: SplitMix64.

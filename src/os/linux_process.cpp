@@ -167,6 +167,28 @@ unsigned cpu_count() {
     return count == 0 ? 1 : count;
 }
 
+unsigned current_cpu() {
+    unsigned cpu = 0;
+    (void)raw::call(Call::getcpu, &cpu, nullptr, nullptr);
+    return cpu;
+}
+
+void leave_cpu(unsigned cpu) {
+    constexpr std::size_t cpus_max = 8192;  // what the kernel can be built for
+    constexpr std::size_t word_bits = 64;
+    if (current_cpu() != cpu || cpu >= cpus_max) return;
+    std::uint64_t mask[cpus_max / word_bits] = {};
+    const long bytes = raw::call(Call::sched_getaffinity, 0, sizeof mask, mask);
+    if (raw::is_error(bytes)) return;
+    const std::uint64_t bit = std::uint64_t{1} << (cpu % word_bits);
+    std::uint64_t others = 0;
+    mask[cpu / word_bits] &= ~bit;
+    for (const std::uint64_t word : mask) others |= word;
+    if (others == 0 || raw::is_error(raw::call(Call::sched_setaffinity, 0, bytes, mask))) return;
+    mask[cpu / word_bits] |= bit;
+    (void)raw::call(Call::sched_setaffinity, 0, bytes, mask);
+}
+
 std::uint64_t random_word() {
     std::uint64_t word = 0;
     constexpr int do_not_wait = 1;

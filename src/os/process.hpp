@@ -15,6 +15,11 @@ namespace cairn::os {
 [[nodiscard]] std::uint32_t process_id();
 [[nodiscard]] std::uint32_t thread_id();
 [[nodiscard]] unsigned cpu_count();
+// The CPU that the calling thread runs on, by now perhaps another.
+[[nodiscard]] unsigned current_cpu();
+// Moves the calling thread away if it runs on that CPU and may run on others. For threads of our own, since
+// it sets the CPUs they may run on, to what they are. Cost: 0.2 us, and 20 to move.
+void leave_cpu(unsigned cpu);
 // A number nobody outside can guess (for out-of-band marks); falls back to clock and addresses.
 [[nodiscard]] std::uint64_t random_word();
 

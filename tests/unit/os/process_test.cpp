@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -36,6 +37,24 @@ TEST(Process, KnowsItself) {
     std::thread([&] { other = thread_id(); }).join();
     EXPECT_NE(other, thread_id());
     EXPECT_EQ(cpu_count(), static_cast<unsigned>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+TEST(Process, AThreadLeavesACpuForAnotherAndMayReturn) {
+    if (cpu_count() < 2) GTEST_SKIP() << "one CPU";
+    cpu_set_t before, after;
+    ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    // Looked at by whoever may be moved at any moment: often enough it is not.
+    unsigned left = 0;
+    for (unsigned i = 0; i < 50; ++i) {
+        const unsigned here = current_cpu();
+        EXPECT_TRUE(CPU_ISSET(here, &before));
+        leave_cpu(here);
+        left += current_cpu() != here;
+    }
+    EXPECT_GT(left, 25u);
+    leave_cpu(100'000);
+    ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+    EXPECT_TRUE(CPU_EQUAL(&before, &after));
 }
 
 TEST(Process, NamesTheProgram) {
