@@ -113,7 +113,7 @@ bool Collector::begin_marking(Mutator* self) {
     CAIRN_CHECK(sweeper_.is_done());
     was_old_freed_.store(false, std::memory_order_relaxed);  // relaxed: as above
     clear_marks();
-    for (unsigned shape = 0; shape < centrals.shapes().count(); ++shape) centrals.of(shape).reset_unswept();
+    centrals.reset_unswept();
 
     started_.fetch_add(1, std::memory_order_release);  // release: see collect()
     now_.number = started_.load(std::memory_order_relaxed);  // relaxed: ours

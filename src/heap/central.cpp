@@ -134,7 +134,7 @@ void Central::place_swept(Span* span) {
 void Central::place_large(Span* span) {
     CAIRN_ASSERT(span->is_large());
     const std::uint32_t generation = shared_->generation();
-    if (full_[swept_half(generation)].push(span, shared_->blocks)) return set_generation(span, generation);
+    if (push(full_[swept_half(generation)], span)) return set_generation(span, generation);
     set_generation(span, generation + 3);
     shared_->strays->keep(span);
 }
@@ -142,6 +142,11 @@ void Central::place_large(Span* span) {
 bool Central::try_place(Span* span, std::uint32_t generation) {
     const bool is_full = span->alloc_count == span->slots;
     SpanSet& set = (is_full || span->is_large() ? full_ : partial_)[swept_half(generation)];
+    return push(set, span);
+}
+
+bool Central::push(SpanSet& set, Span* span) {
+    if (!shared_->placed.holds(shape_)) shared_->placed.add(shape_);
     return set.push(span, shared_->blocks);
 }
 

@@ -78,6 +78,7 @@ struct SweptShared {
     Strays* strays = nullptr;    // [fixed]
     Shapes shapes;               // look-ups lock-free
     SpanBlockPool blocks;        // [atomic]
+    ShapeIds placed;             // [atomic] of which a span ever was in a set
     // [atomic] while marking: what is allocated is marked at birth. Changes while the world is stopped.
     std::atomic<bool> allocates_black{false};
     base::Counter black_bytes;   // [atomic] allocated so, in this cycle
@@ -148,6 +149,7 @@ private:
     [[nodiscard]] Span* sweep_for_span(std::uint32_t generation);
     [[nodiscard]] Span* grow(LocalPages* local);
     [[nodiscard]] bool try_place(Span* span, std::uint32_t generation);
+    [[nodiscard]] bool push(SpanSet& set, Span* span);
 
     SpanSet partial_[2];
     SpanSet full_[2];
@@ -202,6 +204,11 @@ public:
     // Uncaches every stray: sweeps it if a cycle ended, and tries again to place it. Needs: no mark phase.
     // Returns: false when memory still is short and some stay strays.
     bool rehome_strays();
+
+    // Each central's, for those that may need it: in a stop, where to look at them all is a part of its time.
+    void reset_unswept() {
+        shared_.placed.for_each([this](unsigned shape) { table_[shape].reset_unswept(); });
+    }
 
     void reset_locks_after_fork();
     void verify();

@@ -24,6 +24,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -92,23 +93,32 @@ struct PointerMap {
     const char* type_name = nullptr;
 };
 
-// Ids from first_mapped_shape on whose objects are conservative: their pages are watched, too. Of the
-// process, so that an id alone tells; a shape of another heap that is taken for one costs a look.
-class WatchedShapes {
+// A set of shapes' ids that grows.
+class ShapeIds {
 public:
+    // Whoever learnt of the id from who added it, or in a stop since, finds it.
     [[nodiscard]] bool holds(unsigned id) const {
-        // relaxed: the id became known after its bit
+        // relaxed: what the caller learnt the id from orders it
         return (words_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0;
     }
     void add(unsigned id) {
-        // relaxed: before the id becomes known
+        // relaxed: as in holds()
         words_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_relaxed);
+    }
+    template <class Visit>
+    void for_each(Visit visit) const {
+        for (unsigned i = 0; i < max_shapes / 64; ++i) {
+            std::uint64_t bits = words_[i].load(std::memory_order_relaxed);  // relaxed: as in holds()
+            for (; bits != 0; bits &= bits - 1) visit(i * 64 + static_cast<unsigned>(std::countr_zero(bits)));
+        }
     }
 
 private:
     std::atomic<std::uint64_t> words_[max_shapes / 64]{};  // [atomic]
 };
-inline constinit WatchedShapes watched_shapes;
+// Ids from first_mapped_shape on whose objects are conservative: their pages are watched, too. Of the
+// process, so that an id alone tells; a shape of another heap that is taken for one costs a look.
+inline constinit ShapeIds watched_shapes;
 
 class Shapes {
 public:

@@ -108,8 +108,7 @@ public:
         marker.clear();
         if (at_end_of_marking) at_end_of_marking();
         heap.shared().allocates_black.store(false, std::memory_order_relaxed);
-        for (unsigned shape = 0; shape < heap.centrals().shapes().count(); ++shape)
-            heap.centrals().of(shape).reset_unswept();
+        heap.centrals().reset_unswept();
         const std::uint32_t next = spans.sweep_generation.load(std::memory_order_relaxed) + 2;
         spans.sweep_generation.store(next, std::memory_order_relaxed);
         for (heap::SweptCache* each : caches) each->sweep_stale();
