@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "base/bits.hpp"
+#include "base/run_joiner.hpp"
 
 namespace cairn::gc {
 
@@ -85,48 +86,36 @@ bool ConservativeWatch::is_unwritten(std::uintptr_t address) {
 std::uint64_t ConservativeWatch::arm_old(const MarkSpace& space) {
     const pages::ObjectMap& objects = *space.objects;
     OldPages old(space);
-    std::uintptr_t from = 0, to = 0;
     std::uint64_t bytes = 0;
-    const auto arm = [&] {
-        if (from != to) (void)tracker_.arm(from, to - from);
-        bytes += to - from;
-    };
+    base::RunJoiner armed([&](std::uintptr_t low, std::uintptr_t high) {
+        (void)tracker_.arm(low, high - low);
+        bytes += high - low;
+    });
     (void)visit_written(objects, [&](std::uintptr_t low, std::uintptr_t high) {
         for (std::uintptr_t at = low, end = low; at < high; at = end) {
             const std::uintptr_t page = base::align_down(at, base::page_bytes);
             end = std::min(page + base::page_bytes, high);
             const std::uint32_t entry = objects.entry(page);
-            if (!is_conservative_entry(entry) || !old.is_old(page, entry)) continue;
-            if (at != to) {
-                arm();
-                from = at;
-            }
-            to = end;
+            if (is_conservative_entry(entry) && old.is_old(page, entry)) armed.add(at, end);
         }
     });
-    arm();
+    armed.flush();
     return bytes / 4096;
 }
 
 void ConservativeWatch::disarm_new(const MarkSpace& space) {
     const pages::ObjectMap& objects = *space.objects;
     OldPages old(space);
-    std::uintptr_t from = 0, to = 0;
-    const auto disarm = [&] {
-        if (from != to) tracker_.disarm(from, to - from);
-    };
+    base::RunJoiner disarmed(
+        [this](std::uintptr_t low, std::uintptr_t high) { tracker_.disarm(low, high - low); });
     for_all_runs(objects, [&](std::uintptr_t base, std::size_t bytes) {
         for (std::uintptr_t page = base; page < base + bytes; page += base::page_bytes) {
             const std::uint32_t entry = objects.entry(page);
-            if (is_conservative_entry(entry) && old.is_old(page, entry)) continue;
-            if (page != to) {
-                disarm();
-                from = page;
-            }
-            to = page + base::page_bytes;
+            if (!is_conservative_entry(entry) || !old.is_old(page, entry))
+                disarmed.add(page, page + base::page_bytes);
         }
     });
-    disarm();
+    disarmed.flush();
 }
 
 }  // namespace cairn::gc

@@ -29,43 +29,30 @@ WorkBuffer* WorkPool::take_empty() {
     return buffer;
 }
 
-WorkBuffer* WorkPool::take_full() {
-    if (full_count() == 0) return nullptr;
+WorkBuffer* WorkPool::take(WorkBuffer*& list, std::atomic<std::size_t>& count) {
+    if (count.load(std::memory_order_relaxed) == 0) return nullptr;  // relaxed: a hint
     Guard guard(lock_);
-    WorkBuffer* buffer = full_;
+    WorkBuffer* buffer = list;
     if (buffer == nullptr) return nullptr;
-    full_ = buffer->next;
+    list = buffer->next;
     buffer->next = nullptr;
-    full_count_.fetch_sub(1, std::memory_order_release);  // release: see is_dry()
+    count.fetch_sub(1, std::memory_order_release);  // release: see is_dry()
     return buffer;
 }
 
-void WorkPool::put(WorkBuffer* buffer) {
+void WorkPool::put(WorkBuffer* buffer, WorkBuffer*& list, std::atomic<std::size_t>& count) {
     Guard guard(lock_);
-    WorkBuffer*& list = buffer->count == 0 ? empty_ : full_;
-    buffer->next = list;
-    list = buffer;
-    if (buffer->count != 0) full_count_.fetch_add(1, std::memory_order_release);  // release: see is_dry()
+    const bool is_empty = buffer->count == 0;
+    WorkBuffer*& first = is_empty ? empty_ : list;
+    buffer->next = first;
+    first = buffer;
+    if (!is_empty) count.fetch_add(1, std::memory_order_release);  // release: see is_dry()
 }
 
-WorkBuffer* WorkPool::take_pages() {
-    if (pages_count_.load(std::memory_order_relaxed) == 0) return nullptr;  // relaxed: a hint
-    Guard guard(lock_);
-    WorkBuffer* buffer = pages_;
-    if (buffer == nullptr) return nullptr;
-    pages_ = buffer->next;
-    buffer->next = nullptr;
-    pages_count_.fetch_sub(1, std::memory_order_release);  // release: see is_dry()
-    return buffer;
-}
-
-void WorkPool::put_pages(WorkBuffer* buffer) {
-    if (buffer->count == 0) return put(buffer);
-    Guard guard(lock_);
-    buffer->next = pages_;
-    pages_ = buffer;
-    pages_count_.fetch_add(1, std::memory_order_release);  // release: see is_dry()
-}
+WorkBuffer* WorkPool::take_full() { return take(full_, full_count_); }
+void WorkPool::put(WorkBuffer* buffer) { put(buffer, full_, full_count_); }
+WorkBuffer* WorkPool::take_pages() { return take(pages_, pages_count_); }
+void WorkPool::put_pages(WorkBuffer* buffer) { put(buffer, pages_, pages_count_); }
 
 bool WorkPool::add_large(heap::Span& span) {
     Guard guard(lock_);

@@ -132,6 +132,9 @@ private:
     };
 
     [[nodiscard]] bool refill_locked();
+    // The first of a list with its count; nullptr when it is empty. And the way back.
+    [[nodiscard]] WorkBuffer* take(WorkBuffer*& list, std::atomic<std::size_t>& count);
+    void put(WorkBuffer* buffer, WorkBuffer*& list, std::atomic<std::size_t>& count);
 
     base::RankedLock<base::Rank::metadata> lock_;
     WorkBuffer* full_ = nullptr;                // [lock]

@@ -87,13 +87,12 @@ void Collector::scan_written_since(Marker& marker) {
 
 // Likewise of roots: large parts are armed as old objects are.
 void Collector::scan_written_roots(Marker& marker) {
-    const auto visit = [](void* context, std::uintptr_t low, std::uintptr_t high) {
-        static_cast<Marker*>(context)->push_roots(low, high);
-    };
     const std::size_t slabs = roots_.cells().slab_count();
     for (std::size_t job = 0; job < roots_.job_count(); ++job) {
-        if (job < slabs) roots_.visit_job(job, Reading::while_stopped, nullptr, visit, &marker);
-        else roots_.visit_changed(job, Reading::while_stopped, &watch_.tracker(), true, visit, &marker);
+        if (job < slabs) roots_.visit_job(job, Reading::while_stopped, nullptr, push_root_words, &marker);
+        else
+            roots_.visit_changed(job, Reading::while_stopped, &watch_.tracker(), true, push_root_words,
+                                 &marker);
     }
     now_.root_bytes = roots_.total_bytes();
 }

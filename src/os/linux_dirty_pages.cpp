@@ -20,6 +20,7 @@
 
 #include "base/bits.hpp"
 #include "base/check.hpp"
+#include "base/run_joiner.hpp"
 #include "os/dirty_pages.hpp"
 #include "os/linux_syscalls.hpp"
 #include "os/memory.hpp"
@@ -169,28 +170,6 @@ bool register_range(int faults, std::uintptr_t start, std::size_t bytes) {
     FaultRegister request{{start, bytes}, register_protect, 0};
     return !raw::is_error(control(faults, call_register, &request));
 }
-
-// Joins runs that touch, so that the step and the vector's size do not show.
-struct RunJoiner {
-    void add(std::uintptr_t low, std::uintptr_t high) {
-        if (low == high_) {
-            high_ = high;
-            return;
-        }
-        flush();
-        low_ = low;
-        high_ = high;
-    }
-    void flush() {
-        if (high_ != 0) visit(context, low_, high_);
-        high_ = 0;
-    }
-
-    DirtyTracker::Visit visit;
-    void* context;
-    std::uintptr_t low_ = 0;
-    std::uintptr_t high_ = 0;
-};
 
 }  // namespace
 
@@ -359,7 +338,8 @@ void DirtyTracker::after_fork_child() {
 // kernel says that it does not track (part of) the range: runs may have been visited, and armed, before that.
 bool DirtyTracker::scan(std::uintptr_t low, std::uintptr_t high, Look look, Visit visit, void* context) {
     ScanRegion regions[regions_max];
-    RunJoiner runs{visit, context};
+    // So that the step and the vector's size do not show.
+    base::RunJoiner runs([=](std::uintptr_t from, std::uintptr_t to) { visit(context, from, to); });
     Scan request{};
     request.bytes = sizeof request;
     request.wanted = page_present | page_swapped;
