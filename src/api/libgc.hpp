@@ -10,12 +10,14 @@
 //   libgc_threads.cpp    registration, blocking, the lock, creation of threads
 //   libgc_suspend.cpp    threads that the program suspends
 //   libgc_collect.cpp    cycles, roots, statistics
+//   libgc_events.cpp     what the program is told as a cycle goes on
+//   libgc_leaks.cpp      unreachable objects that the program did not free, reported
 //   libgc_other.cpp      debug variants, and what is nothing here
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
-// everything. Callbacks of the client are made in two places only: with the world stopped, by the
-// collector's thread, those that push and mark; and by a thread of the client that comes by on a slow path,
-// those that are notices or finalizers (run_pending).
+// everything. Callbacks of the client are made in two places only: by the thread that runs a cycle, most of
+// them with the world stopped, those that push and mark and tell of events; and by a thread of the client
+// that comes by on a slow path, those that are notices or finalizers (run_pending).
 //
 // Floor: api. Locks: alloc_lock, under which links, finalizers, kinds and uncollectable objects change.
 // SPDX-License-Identifier: MIT
@@ -160,6 +162,29 @@ inline void note_pending(std::uint32_t what) {
 // Calls the start callback on the calling thread.
 void call_start_callback();
 
+// ---- callbacks in the middle of our work (libgc_events.cpp)
+
+// While one is made on this thread.
+class Calling {
+public:
+    Calling();
+    ~Calling();
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+    [[nodiscard]] static bool is_now();
+
+private:
+    bool before_;
+};
+void on_cycle_event(gc::CycleEvent event);
+void tell_of_threads(GC_EventType event);
+void tell_heap_size();
+// Where libc's name of a thread is its own address at a fixed distance from the thread pointer.
+[[nodiscard]] pthread_t pthread_of(std::uintptr_t thread_pointer);
+[[nodiscard]] std::uintptr_t pointer_of(pthread_t thread);
+// Tells of objects that have become ready for their finalizers; Needs: alloc_lock.
+void tell_of_queued();
+
 // ---- parts of a cycle, with the world stopped
 
 void push_finalizers(gc::ClientSink& sink);
@@ -199,8 +224,11 @@ void read_settings();
 void prepare_roots();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
-extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
-extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
+extern constinit std::uint64_t least_heap_bytes;  // before the next cycle
+extern constinit std::uint64_t asked_heap_bytes;  // what GC_expand_hp was told; 0: nothing
+extern constinit std::uint64_t most_heap_bytes;   // GC_set_max_heap_size; 0: none
+// GC_set_stop_func's, asked before each cycle that the program has not asked for itself.
+[[nodiscard]] bool is_declined_by_client();
 extern constinit GC_start_callback_proc start_callback;
 
 }  // namespace cairn::api::libgc

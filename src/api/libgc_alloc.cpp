@@ -85,6 +85,7 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
                                 ? reinterpret_cast<void*>(thread.cache.runs()[shape].try_take())
                                 : collector().allocate_small(thread, shape);
     }
+    if (GC_on_heap_resize != nullptr) [[unlikely]] tell_heap_size();
     return object != nullptr ? object : out_of_memory(bytes);
 }
 

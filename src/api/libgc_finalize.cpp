@@ -43,6 +43,7 @@ constinit pages::TypedPool<Record> pool;
 constinit bool is_pool_ready = false;          // [lock] alloc_lock
 constinit Record* queue_first = nullptr;       // [lock] alloc_lock
 constinit Record* queue_last = nullptr;        // [lock] alloc_lock
+constinit Record* first_untold = nullptr;      // [lock] alloc_lock; in the queue
 constinit std::atomic<std::size_t> queued{0};  // [atomic] written under the lock
 
 struct Toggle {
@@ -64,6 +65,7 @@ void enqueue(Record* record) {
     if (queue_last == nullptr) queue_first = record;
     else queue_last->next = record;
     queue_last = record;
+    if (first_untold == nullptr) first_untold = record;
     queued.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint beside the lock
 }
 
@@ -130,7 +132,7 @@ void mark_held(gc::ClientSink& sink, const Record& record) {
     case Order::no_order: return;
     case Order::ignore_self: {
         const Object object = object_of(reinterpret_cast<const void*>(record.object));
-        if (object.shape->rule == heap::ScanRule::every_word) {
+        if (object.shape->rule != heap::ScanRule::nothing) {
             const auto* words = reinterpret_cast<const std::uintptr_t*>(object.start);
             for (std::size_t i = 0; i < object.bytes / sizeof(void*); ++i)
                 if (words[i] - object.start >= object.bytes) sink.push(words[i]);
@@ -220,6 +222,17 @@ void finish_finalizers(gc::ClientSink& sink) {
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
 }
 
+// Before any of their finalizers, by a thread of the program. The original does so in the cycle, with its lock.
+void tell_of_queued() {
+    while (first_untold != nullptr) {
+        const Record* record = first_untold;
+        first_untold = record->next;
+        if (await_call == nullptr) continue;
+        Calling now;
+        await_call(reinterpret_cast<void*>(record->object));
+    }
+}
+
 bool has_finalizers() { return table.count() != 0; }
 
 void forget_finalizer(std::uintptr_t object) {
@@ -263,6 +276,7 @@ int GC_invoke_finalizers() {
         Record due{};
         {
             Locked lock(thread);
+            tell_of_queued();
             Record* record = queue_first;
             if (record == nullptr) break;
             due = *record;
@@ -281,12 +295,14 @@ int GC_invoke_finalizers() {
 void GC_finalize_all() {
     {
         Locked lock(self());
+        tell_of_queued();
         using Table = cairn::api::AddressTable<Entry>;
         table.sift([](const Table::Entry&) {},
                    [](const Table::Entry& entry) {
                        enqueue(entry.value.record);
                        return true;
                    });
+        first_untold = nullptr;  // they are called at once
     }
     (void)GC_invoke_finalizers();
 }

@@ -20,9 +20,6 @@ namespace {
 constinit bool is_incremental = false;
 constinit bool has_no_automatic_cycles = false;
 constinit int log_file = STDERR_FILENO;
-constinit GC_on_collection_event_proc on_collection_event = nullptr;
-constinit GC_on_thread_event_proc on_thread_event = nullptr;
-constinit GC_stop_func stop_func = nullptr;
 constinit int manual_vdb_allowed = 0;
 constinit GC_word allocd_bytes_per_finalizer = 10000;
 constinit int pages_executable = 0;
@@ -63,17 +60,9 @@ void GC_set_time_limit(unsigned long value) { GC_time_limit = value; }
 unsigned long GC_get_time_limit() { return GC_time_limit; }
 void GC_set_oom_fn(GC_oom_func value) { GC_oom_fn = value; }
 GC_oom_func GC_get_oom_fn() { return GC_oom_fn; }
-void GC_set_on_heap_resize(GC_on_heap_resize_proc value) { GC_on_heap_resize = value; }
-GC_on_heap_resize_proc GC_get_on_heap_resize() { return GC_on_heap_resize; }
 
 // ---- kept
 
-void GC_set_on_collection_event(GC_on_collection_event_proc value) { on_collection_event = value; }
-GC_on_collection_event_proc GC_get_on_collection_event() { return on_collection_event; }
-void GC_set_on_thread_event(GC_on_thread_event_proc value) { on_thread_event = value; }
-GC_on_thread_event_proc GC_get_on_thread_event() { return on_thread_event; }
-void GC_set_stop_func(GC_stop_func value) { stop_func = value; }
-GC_stop_func GC_get_stop_func() { return stop_func; }
 void GC_set_manual_vdb_allowed(int value) { manual_vdb_allowed = value; }
 int GC_get_manual_vdb_allowed() { return manual_vdb_allowed; }
 void GC_set_allocd_bytes_per_finalizer(GC_word value) { allocd_bytes_per_finalizer = value; }

@@ -105,7 +105,7 @@ void read_environment() {
         options.trace_gc = true;
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
-    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) least_heap_bytes = bytes_of(text);
+    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) asked_heap_bytes = least_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_MAXIMUM_HEAP_SIZE")) most_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_FREE_SPACE_DIVISOR"))
         if (const std::uint64_t divisor = bytes_of(text); divisor != 0) GC_free_space_divisor = divisor;
@@ -115,7 +115,7 @@ constexpr gc::ClientMarking make_client() {
     gc::ClientMarking client;
     client.may_begin = [] {
         follow_cleared_roots();
-        return GC_dont_gc == 0;
+        return GC_dont_gc == 0 && !is_declined_by_client();
     };
     client.push_roots = [](gc::ClientSink& sink) {
         push_client_roots(sink);
@@ -128,6 +128,7 @@ constexpr gc::ClientMarking make_client() {
         ++GC_gc_no;
         note_pending(pending_end);
     };
+    client.event = on_cycle_event;
     return client;
 }
 constinit const gc::ClientMarking client = make_client();
@@ -171,6 +172,10 @@ void run_pending_slow() {
         warn_proc(const_cast<char*>("Finalization cycle involving %p\n"), 0);
     if ((what & pending_disclaim) != 0) ask_doomed(false);
     if ((what & pending_finalizers) == 0) return;
+    {
+        Locked lock(self());
+        tell_of_queued();
+    }
     if (GC_finalize_on_demand == 0) {
         (void)GC_invoke_finalizers();
     } else if (GC_finalizer_notifier != nullptr) {

@@ -194,8 +194,10 @@ void GC_stop_world_external() {
     cairn::gc::Mutator& thread = self();
     alloc_lock.lock(thread);
     if (!collector().world().stop_all(&thread.thread)) cairn::base::fatal("GC_stop_world_external failed");
+    tell_of_threads(GC_EVENT_THREAD_SUSPENDED);
 }
 void GC_start_world_external() {
+    tell_of_threads(GC_EVENT_THREAD_UNSUSPENDED);
     collector().world().resume_all();
     alloc_lock.unlock(self());
 }

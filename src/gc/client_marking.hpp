@@ -6,10 +6,11 @@
 //   scan_deferred   each stop 2, and ahead of time in stop 1: one object of ScanRule::deferred
 //   all_marked      stop 2, when nothing is left to mark: what is white now is unreachable. May mark more
 //   ended           stop 2, after the sweep has begun
+//   event           as a cycle goes on (CycleEvent)
 //
-// All but the first are called with the world stopped, by the thread that runs the cycle, which is none of
-// the program's. They may not allocate. Whatever the program may change while it runs has to be told again
-// in stop 2, since no write into it is noticed.
+// Those between the first and the last are called with the world stopped, by the thread that runs the cycle,
+// which may be none of the program's. They may not allocate. Whatever the program may change while it runs
+// has to be told again in stop 2, since no write into it is noticed.
 //
 // Floor: gc.
 // SPDX-License-Identifier: MIT
@@ -46,6 +47,21 @@ private:
     Marker& marker_;
 };
 
+// In this order, but for stops: each has its four, and a concurrent cycle marks between two or more of them.
+// With a lock of ours held: none. `begins` comes again where the first stop is put off.
+enum class CycleEvent : std::uint8_t {
+    begins,
+    stops,        // all threads are asked to
+    has_stopped,  // or they go on all the same (stop_failed)
+    stop_failed,
+    marks,        // in the first stop
+    has_marked,   // in the last one; nothing is freed yet
+    resumes,
+    has_resumed,
+    sweeps,
+    ends,  // all is swept
+};
+
 struct ClientMarking {
     bool (*may_begin)() = [] { return true; };
     void (*push_roots)(ClientSink& sink) = [](ClientSink&) {};
@@ -53,6 +69,7 @@ struct ClientMarking {
         [](ClientSink&, std::uintptr_t, unsigned) {};
     void (*all_marked)(ClientSink& sink) = [](ClientSink&) {};
     void (*ended)() = [] {};
+    void (*event)(CycleEvent event) = [](CycleEvent) {};
 };
 
 }  // namespace cairn::gc

@@ -468,6 +468,7 @@ bool Collector::can_afford_cycle() {
 // Sweeps all, and says so.
 void Collector::finish_cycle() {
     finish_sweep();
+    tell(CycleEvent::ends);
     stacks_.trim();
     {
         Guard guard(lock_);
