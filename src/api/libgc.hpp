@@ -222,6 +222,7 @@ void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
 void read_settings();
 void prepare_roots();
+void set_root_filter();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
 void warn(const char* format, GC_word argument);
 extern constinit std::uint64_t least_heap_bytes;  // before the next cycle

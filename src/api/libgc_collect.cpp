@@ -62,6 +62,7 @@ Heap heap_now() {
 }
 
 constinit std::atomic<GC_stop_func> stop_func{nullptr};  // [atomic]
+constinit std::atomic<GC_has_static_roots_func> has_static_roots{nullptr};  // [atomic]
 constinit std::atomic<unsigned> asking{0};               // [atomic] threads in collect_now()
 
 // A whole cycle that the calling thread waits for, with what the client wants to hear of it.
@@ -90,6 +91,17 @@ std::uint64_t stopped_ns() {
 
 }  // namespace
 
+void set_root_filter() {
+    const auto ask = [](const char* name, std::uintptr_t low, std::uintptr_t high) {
+        // acquire: pairs with GC_register_has_static_roots_callback()
+        const auto call = has_static_roots.load(std::memory_order_acquire);
+        Calling now;
+        return call == nullptr || call(name, reinterpret_cast<void*>(low), high - low) != 0;
+    };
+    const bool is_wanted = has_static_roots.load(std::memory_order_relaxed) != nullptr;  // relaxed: ours
+    collector().roots().filter_modules(is_wanted ? +ask : nullptr);
+}
+
 // Pointers are found by where they point, so that a program's own address tells its image.
 void prepare_roots() {
     in_runtime([] {
@@ -100,6 +112,7 @@ void prepare_roots() {
         } else {
             roots.add_all_modules();
         }
+        set_root_filter();
     });
 }
 
@@ -201,8 +214,14 @@ void GC_clear_roots() {
 void GC_exclude_static_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().exclude_range(address_of(low), address_of(high)); });
 }
-void GC_clear_exclusion_table() {}
-void GC_register_has_static_roots_callback(GC_has_static_roots_func) {}
+void GC_clear_exclusion_table() {
+    in_runtime([] { (void)collector().roots().readmit_range(sizeof(void*), UINTPTR_MAX - sizeof(void*) + 1); });
+}
+// May come before all else: then prepare_roots() sees it.
+void GC_register_has_static_roots_callback(GC_has_static_roots_func call) {
+    has_static_roots.store(call, std::memory_order_release);  // release: what the program set up for it
+    if (cairn::api::gc_runtime.is_started()) set_root_filter();
+}
 int GC_is_tmp_root(void*) { return 0; }
 
 // Every displacement is one.
