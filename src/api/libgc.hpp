@@ -10,6 +10,7 @@
 //   libgc_threads.cpp    registration, blocking, the lock, creation of threads
 //   libgc_suspend.cpp    threads that the program suspends
 //   libgc_collect.cpp    cycles, roots, statistics
+//   libgc_gcj.cpp        objects that begin with a pointer to their type
 //   libgc_events.cpp     what the program is told as a cycle goes on
 //   libgc_leaks.cpp      unreachable objects that the program did not free, reported
 //   libgc_other.cpp      debug variants, and what is nothing here
@@ -41,6 +42,11 @@
 #include "cairn/compat/gc/gc_typed.h"
 #include "cairn/compat/gc/javaxfc.h"
 #include "gc/client_marking.hpp"
+
+extern "C" {
+__attribute__((visibility("default"), format(printf, 1, 2))) void GC_printf(const char* format, ...);
+__attribute__((visibility("default"), format(printf, 1, 2))) void GC_err_printf(const char* format, ...);
+}
 
 namespace cairn::api::libgc {
 
@@ -140,6 +146,8 @@ inline constexpr int most_kinds = 16;
 [[nodiscard]] void* allocate_kind(std::size_t bytes, int kind);
 // The kind that a shape tells; -1: one without a number of its own.
 [[nodiscard]] int kind_of_shape(const heap::Shape& shape, heap::ShapeId id);
+// Gives a reserved number to a mark procedure; false: it is not to be had. Needs: alloc_lock.
+[[nodiscard]] bool set_procedure(int index, GC_mark_proc procedure);
 // What GC_oom_fn makes of it.
 [[nodiscard]] void* out_of_memory(std::size_t bytes);
 
@@ -150,6 +158,7 @@ inline constexpr std::uint32_t pending_end = 2;         // a cycle is over
 inline constexpr std::uint32_t pending_finalizers = 4;  // and has queued finalizers
 inline constexpr std::uint32_t pending_warning = 8;     // about finalizers that will never be called
 inline constexpr std::uint32_t pending_disclaim = 16;   // objects wait for their disclaim procedure
+inline constexpr std::uint32_t pending_leaks = 32;      // leaks wait to be reported
 extern constinit std::atomic<std::uint32_t> pending;    // [atomic]
 void run_pending_slow();
 inline void run_pending() {
@@ -193,6 +202,8 @@ void clear_links(gc::ClientSink& sink, bool are_long);
 void drop_dangling_links(gc::ClientSink& sink, bool are_long);
 void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind);
 void push_client_roots(gc::ClientSink& sink);
+// While marking, by any thread.
+[[nodiscard]] gc::Description describe(std::uintptr_t object, std::size_t bytes, unsigned kind);
 // Forgets finalizer and links of an object that is freed. Needs: alloc_lock.
 void forget_finalizer(std::uintptr_t object);
 // False: no object has one. Without the lock, as the next.
@@ -214,6 +225,17 @@ void ask_doomed(bool all);
 void set_spared(std::uintptr_t object, bool is_spared);
 // Frees an object of such a kind without asking. Needs: alloc_lock.
 void free_disclaimed(gc::Mutator& by, std::uintptr_t object);
+
+// ---- leaks (libgc_leaks.cpp)
+
+// Notes who allocated the object, where leaks are looked for; returns it.
+void* with_caller(void* object, std::size_t bytes, const char* file, int line);
+// The object is freed by the program.
+void forget_caller(std::uintptr_t object);
+// In the last stop, when all that is reachable is marked.
+void find_leaks(gc::ClientSink& sink);
+// Reports what was found, and frees it.
+void report_leaks();
 
 // ---- the rest
 

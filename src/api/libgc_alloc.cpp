@@ -305,8 +305,9 @@ void GC_free(void* object) {
         free_uncollectable(found.start);
         forget_finalizer(found.start);
     }
-    if (is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
+    if (GC_find_leak != 0 || is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
         Locked lock(thread);
+        forget_caller(found.start);
         return free_disclaimed(thread, found.start);
     }
     if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);

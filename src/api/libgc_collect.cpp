@@ -75,6 +75,7 @@ void collect_now() {
     asking.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
     pending.fetch_and(~pending_start, std::memory_order_relaxed);  // relaxed: it was called
     ask_doomed(true);
+    report_leaks();
     run_pending();
     tell_heap_size();
 }

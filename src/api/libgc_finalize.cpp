@@ -71,6 +71,7 @@ void enqueue(Record* record) {
 
 void set_finalizer(void* object, GC_finalization_proc call, void* data, GC_finalization_proc* old_call,
                    void** old_data, Order order) {
+    if (GC_find_leak != 0) return;  // as in the original, the old ones unsaid
     GC_finalization_proc before = nullptr;
     void* data_before = nullptr;
     bool is_refused = false;
@@ -217,6 +218,7 @@ void finish_finalizers(gc::ClientSink& sink) {
     clear_links(sink, true);
     drop_dangling_links(sink, true);
     find_doomed(sink);
+    find_leaks(sink);
     if (has_cycle) note_pending(pending_warning);
     // relaxed: the world is stopped
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);

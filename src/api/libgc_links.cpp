@@ -77,6 +77,7 @@ Links& links(bool are_long) { return are_long ? long_links : short_links; }
 std::uintptr_t address_of(void** link) { return reinterpret_cast<std::uintptr_t>(link); }
 
 int add(Links& table, void** link, const void* object) {
+    if (GC_find_leak != 0) return GC_UNIMPLEMENTED;
     Locked lock(self());
     const auto named = reinterpret_cast<std::uintptr_t>(object);
     if (Link* known = table.find(address_of(link))) {

@@ -38,8 +38,6 @@ extern "C" {
 
 // ---- variables
 
-void GC_set_find_leak(int value) { GC_find_leak = value; }
-int GC_get_find_leak() { return GC_find_leak; }
 void GC_set_finalize_on_demand(int value) { GC_finalize_on_demand = value; }
 int GC_get_finalize_on_demand() { return GC_finalize_on_demand; }
 void GC_set_java_finalization(int value) { GC_java_finalization = value; }

@@ -104,6 +104,7 @@ void read_environment() {
     if (os::environment("GC_PRINT_STATS") != nullptr || os::environment("GC_PRINT_VERBOSE_STATS") != nullptr)
         options.trace_gc = true;
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
+    if (os::environment("GC_FIND_LEAK") != nullptr) GC_find_leak = 1;
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
     if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) asked_heap_bytes = least_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_MAXIMUM_HEAP_SIZE")) most_heap_bytes = bytes_of(text);
@@ -123,6 +124,7 @@ constexpr gc::ClientMarking make_client() {
         note_pending(pending_start);
     };
     client.scan_deferred = scan_deferred;
+    client.describe = describe;
     client.all_marked = finish_finalizers;
     client.ended = [] {
         ++GC_gc_no;
@@ -171,6 +173,7 @@ void run_pending_slow() {
     if ((what & pending_warning) != 0)
         warn_proc(const_cast<char*>("Finalization cycle involving %p\n"), 0);
     if ((what & pending_disclaim) != 0) ask_doomed(false);
+    if ((what & pending_leaks) != 0) report_leaks();
     if ((what & pending_finalizers) == 0) return;
     {
         Locked lock(self());
@@ -200,9 +203,10 @@ void GC_set_warn_proc(GC_warn_proc call) { warn_proc = call; }
 GC_warn_proc GC_get_warn_proc() { return warn_proc; }
 void GC_ignore_warn_proc(char*, GC_word) {}
 
-// At exit, the report that the options ask for.
+// At exit, the last leaks, and the report that the options ask for.
 __attribute__((destructor)) static void at_exit() {
     using cairn::api::runtime;
+    if (GC_find_leak != 0 && cairn::api::gc_runtime.is_started()) GC_gcollect();
     if (!cairn::api::gc_runtime.is_started() || runtime.options.report == cairn::api::ReportFormat::none)
         return;
     const cairn::gc::CollectorStats stats = cairn::api::inside<cairn::gc::CollectorStats>(

@@ -89,13 +89,14 @@ void Collector::scan_deferred(Marker& marker, std::uintptr_t object) {
     const Slot slot = Marker::resolve(space_, object);
     if (slot.start != object || !space_.objects->is_allocated(object)) return;
     const heap::Shape& shape = (*space_.shapes)[slot.shape];
-    if (shape.rule != heap::ScanRule::deferred) return;
+    if (shape.rule != heap::ScanRule::deferred && shape.rule != heap::ScanRule::described) return;
     ClientSink sink(*this, marker);
     environment_->client->scan_deferred(sink, object, shape.tag);
 }
 
 // Needs: the world stopped. False: there was none that was not scanned in this stop.
 bool Collector::scan_all_deferred(Marker& marker) {
+    if (scanned_deferred_ == 0) deferred_.drop_repeated();
     const std::size_t before = scanned_deferred_;
     while (scanned_deferred_ < deferred_.count()) scan_deferred(marker, deferred_.at(scanned_deferred_++));
     return scanned_deferred_ != before;

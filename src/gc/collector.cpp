@@ -41,7 +41,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     pool_.initialize(spans.metadata());
     stacks_.initialize(spans);
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
-              &deferred_};
+              &deferred_, environment.client};
     deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
     // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:

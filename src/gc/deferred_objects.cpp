@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "gc/deferred_objects.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.hpp"
@@ -37,8 +38,16 @@ std::uintptr_t DeferredObjects::at(std::size_t index) const {
     return objects_[index];
 }
 
+void DeferredObjects::drop_repeated() {
+    Guard guard(lock_);
+    if (different_ == count_) return;
+    std::sort(objects_, objects_ + count_);
+    count_ = different_ = static_cast<std::size_t>(std::unique(objects_, objects_ + count_) - objects_);
+}
+
 void DeferredObjects::drop_first(std::size_t count) {
     Guard guard(lock_);
+    different_ -= std::min(different_, count);
     count_ -= count;
     std::memmove(objects_, objects_ + count, count_ * sizeof(std::uintptr_t));
 }

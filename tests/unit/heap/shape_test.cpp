@@ -119,10 +119,10 @@ TEST_F(ShapesTest, ATagMakesAShapeOfItsOwnThatIsOtherwiseTheSame) {
         EXPECT_EQ(watched_shapes.holds(made), shapes[like].kind == ObjectKind::conservative)
             << "stores into it have no barrier";
     }
-    EXPECT_EQ(shapes[shapes.make_deferred(5, 7)].rule, ScanRule::deferred);
+    EXPECT_EQ(shapes[shapes.make_told(5, ScanRule::deferred, 7)].rule, ScanRule::deferred);
     while (shapes.make_tagged(zeroed_shape_of_class(1), 1) != 0) {}
     EXPECT_EQ(shapes.count(), max_shapes);
-    EXPECT_EQ(shapes.make_deferred(5, 7), 0);
+    EXPECT_EQ(shapes.make_told(5, ScanRule::deferred, 7), 0);
 }
 
 TEST_F(ShapesTest, TheTableEndsInShapesThatScanEveryWord) {
