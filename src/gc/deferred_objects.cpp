@@ -40,14 +40,23 @@ std::uintptr_t DeferredObjects::at(std::size_t index) const {
 
 void DeferredObjects::drop_repeated() {
     Guard guard(lock_);
-    if (different_ == count_) return;
-    std::sort(objects_, objects_ + count_);
-    count_ = different_ = static_cast<std::size_t>(std::unique(objects_, objects_ + count_) - objects_);
+    std::uintptr_t* const known_end = objects_ + sorted_;
+    // Few are new: they are kept apart.
+    const bool is_small = count_ - sorted_ < sorted_ / 2;
+    std::uintptr_t* const from = is_small ? known_end : objects_;
+    std::sort(from, objects_ + count_);
+    std::uintptr_t* end = std::unique(from, objects_ + count_);
+    if (is_small)
+        end = std::remove_if(from, end, [&](std::uintptr_t object) {
+            return std::binary_search(objects_, known_end, object);
+        });
+    count_ = static_cast<std::size_t>(end - objects_);
+    if (!is_small) sorted_ = count_;
 }
 
 void DeferredObjects::drop_first(std::size_t count) {
     Guard guard(lock_);
-    different_ -= std::min(different_, count);
+    sorted_ -= std::min(sorted_, count);
     count_ -= count;
     std::memmove(objects_, objects_ + count, count_ * sizeof(std::uintptr_t));
 }

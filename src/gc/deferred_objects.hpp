@@ -41,7 +41,7 @@ private:
     pages::Metadata* metadata_ = nullptr;  // [fixed]
     std::uintptr_t* objects_ = nullptr;    // [lock] an outgrown array is kept by nobody
     std::size_t count_ = 0;                // [lock]
-    std::size_t different_ = 0;            // [lock] of the first, so many are known to be so
+    std::size_t sorted_ = 0;               // [lock] of the first, so many are in order, one of each
     std::size_t capacity_ = 0;             // [lock]
 };
 

@@ -85,7 +85,7 @@ static void by_kind(const char* what, GC_word of_kind, int adds_size) {
 
 /* ---- while cycles run: what an object holds goes on to a new one of another sort, and back */
 
-enum { slots = 60000, rounds = 20, sorts = 5, ballast = 1200000 };
+enum { slots = 60000, rounds = 8, sorts = 5, ballast = 900000 };
 static void** heavy; /* a heap that is not marked in a moment */
 struct value {
     long number;
