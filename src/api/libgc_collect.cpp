@@ -118,9 +118,9 @@ void prepare_roots() {
 }
 
 bool is_declined_by_client() {
-    // acquire: what the program set up for it; relaxed: see collect_now()
-    const auto wants_none = stop_func.load(std::memory_order_acquire);
-    if (wants_none == nullptr || asking.load(std::memory_order_relaxed) != 0) return false;  // relaxed: as above
+    const auto wants_none = stop_func.load(std::memory_order_acquire);  // acquire: what it needs
+    // relaxed: see collect_now()
+    if (wants_none == nullptr || asking.load(std::memory_order_relaxed) != 0) return false;
     Calling now;
     return wants_none() != 0;
 }
@@ -216,7 +216,9 @@ void GC_exclude_static_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().exclude_range(address_of(low), address_of(high)); });
 }
 void GC_clear_exclusion_table() {
-    in_runtime([] { (void)collector().roots().readmit_range(sizeof(void*), UINTPTR_MAX - sizeof(void*) + 1); });
+    in_runtime([] {
+        (void)collector().roots().readmit_range(sizeof(void*), UINTPTR_MAX - sizeof(void*) + 1);
+    });
 }
 // May come before all else: then prepare_roots() sees it.
 void GC_register_has_static_roots_callback(GC_has_static_roots_func call) {

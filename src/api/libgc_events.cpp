@@ -1,5 +1,5 @@
-// What the program is told as a cycle goes on: events of the cycle and of each stopped thread, a heap that has
-// another size.
+// What the program is told as a cycle goes on: events of the cycle and of each stopped thread, and the heap's
+// size when it is another.
 //
 //   one stop     START  stop  MARK_START MARK_END  go on  RECLAIM_START RECLAIM_END END
 //   concurrent   START  stop  MARK_START  go on  { stop  go on }  stop  MARK_END  go on  RECLAIM_START ...
@@ -55,7 +55,8 @@ void tell_of_threads(GC_EventType event) {
     const gc::ThreadRecord* const own = gc::World::current();
     collector().world().for_each([&](const gc::ThreadRecord& thread) {
         if (&thread == own || thread.thread_state() != gc::ThreadState::stopped) return;
-        if (!gc::World::is_held(thread)) call(event, reinterpret_cast<void*>(pthread_of(thread.thread_pointer)));
+        if (gc::World::is_held(thread)) return;
+        call(event, reinterpret_cast<void*>(pthread_of(thread.thread_pointer)));
     });
 }
 

@@ -224,7 +224,7 @@ void finish_finalizers(gc::ClientSink& sink) {
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
 }
 
-// Before any of their finalizers, by a thread of the program. The original does so in the cycle, with its lock.
+// Before any of their finalizers, by a thread of the program. The original does so in the cycle.
 void tell_of_queued() {
     while (first_untold != nullptr) {
         const Record* record = first_untold;

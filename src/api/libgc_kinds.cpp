@@ -9,9 +9,9 @@
 //   per object           a described shape: the marker asks for the descriptor that the object holds, or that
 //                        what its first word points to holds; one with a procedure is deferred
 //
-// A descriptor of an object lies where the program may be writing it. None yet (0, or a first word of 0) means
-// no pointers: the page is written when it comes, so the object is looked at again. Lengths and bitmaps count
-// as far as the object goes.
+// A descriptor of an object lies where the program may be writing it. None yet (0, or a first word of 0)
+// means no pointers: the page is written when it comes, so the object is looked at again. Lengths and bitmaps
+// count as far as the object goes.
 //
 // Each kind of a client has shapes of its own, so that an object tells its kind.
 //
@@ -283,7 +283,8 @@ int kind_of_shape(const heap::Shape& shape, heap::ShapeId id) {
 }
 
 bool set_procedure(int index, GC_mark_proc procedure) {
-    if (index < 0 || static_cast<unsigned>(index) >= procedure_count || index == typed_procedure) return false;
+    const auto number = static_cast<unsigned>(index);
+    if (number >= procedure_count || number == typed_procedure) return false;
     procedures[index] = procedure;
     return true;
 }

@@ -5,8 +5,8 @@
 // allocation that takes the long way or in GC_gcollect, and frees them. Printed is what the original prints;
 // of more than it has room for in one report, how many there are.
 //
-// What the program frees is sealed (heap/swept_cache.hpp) where it cannot be given back at once: else it would
-// be found here.
+// What the program frees is sealed (heap/swept_cache.hpp) where it cannot be given back at once: else it
+// would be found here.
 //
 // Floor: api. Locks: alloc_lock, or the world stopped.
 // SPDX-License-Identifier: MIT

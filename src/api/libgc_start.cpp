@@ -106,7 +106,8 @@ void read_environment() {
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
     if (os::environment("GC_FIND_LEAK") != nullptr) GC_find_leak = 1;
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
-    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) asked_heap_bytes = least_heap_bytes = bytes_of(text);
+    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE"))
+        asked_heap_bytes = least_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_MAXIMUM_HEAP_SIZE")) most_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_FREE_SPACE_DIVISOR"))
         if (const std::uint64_t divisor = bytes_of(text); divisor != 0) GC_free_space_divisor = divisor;

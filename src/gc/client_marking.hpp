@@ -11,8 +11,9 @@
 //   event           as a cycle goes on (CycleEvent)
 //
 // All but the first, `describe` and the last are called with the world stopped, by the thread that runs the
-// cycle, which may be none of the program's. `describe` is called by any thread, and takes no lock. They may not allocate. Whatever the program may change while it runs
-// has to be told again in stop 2, since no write into it is noticed.
+// cycle, which may be none of the program's. `describe` is called by any thread, and takes no lock. None may
+// allocate. Whatever the program may change while it runs has to be told again in stop 2, since no write into
+// it is noticed.
 //
 // Floor: gc.
 // SPDX-License-Identifier: MIT

@@ -1,9 +1,9 @@
 // Deferred objects: those a cycle marked whose fields only the front end can tell (ScanRule::deferred).
 //
 // Markers note each when they mark it, and again when they find its page written: one that was allocated
-// while marking was never looked at before. In stop 2 the front end scans all of them, however often that stop is
-// tried, since what they lead to may lie where no write is noticed. What a cycle noted is kept through the
-// next one's stop 1, where it is scanned ahead of time: a guess that spares stop 2 most of the work.
+// while marking was never looked at before. In stop 2 the front end scans all of them, however often that
+// stop is tried, since what they lead to may lie where no write is noticed. What a cycle noted is kept
+// through the next one's stop 1, where it is scanned ahead of time: a guess that spares stop 2 most of it.
 //
 // Floor: gc. Locks: lock_ over a store. Memory is kept for the next cycle.
 // SPDX-License-Identifier: MIT

@@ -1,6 +1,6 @@
 /* Objects that say themselves where they hold pointers: by their type (gcj), by a word of their own; lengths,
-   bitmaps, made descriptors and procedures. And such objects made, changed and emptied while cycles run, which
-   may come to hold the only pointer to what an older object held.
+   bitmaps, made descriptors and procedures. And such objects made, changed and emptied while cycles run,
+   which may come to hold the only pointer to what an older object held.
    SPDX-License-Identifier: MIT */
 #include "check.h"
 #include <gc/gc_gcj.h>
@@ -166,7 +166,7 @@ int main(void) {
     void** const debugged = GC_debug_gcj_malloc(words * 8, &types[0], "file", 1);
     CHECK(debugged[0] == &types[0]);
     GC_gcollect();
-    TELL("debug procedure %d, environment %d", calls > 0, environments == 1 << 1 || environments == (1 << 1 | 1 << 7));
+    TELL("debug procedure %d, environment %d", calls > 0, (environments & ~(1ul << 7)) == 1 << 1);
     GC_reachable_here(debugged);
 
     third_kind = GC_new_kind(GC_new_free_list(), GC_MAKE_PROC(GC_new_proc(mark_third), 3), 0, 1);

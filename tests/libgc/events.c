@@ -89,7 +89,8 @@ static void on_thread(GC_EventType event, void* thread) {
     CHECK(!pthread_equal((pthread_t)thread, pthread_self()));
     if (event == GC_EVENT_THREAD_SUSPENDED) {
         ++suspended;
-        for (int i = 0; i < spinners; ++i) spinners_suspended += pthread_equal((pthread_t)thread, spinning[i]) != 0;
+        for (int i = 0; i < spinners; ++i)
+            spinners_suspended += pthread_equal((pthread_t)thread, spinning[i]) != 0;
         blocked_suspended += pthread_equal((pthread_t)thread, blocked) != 0;
     } else {
         CHECK(event == GC_EVENT_THREAD_UNSUSPENDED);
@@ -169,6 +170,45 @@ static void in_child(void) {
     _exit(0);
 }
 
+static void fork_and_decline(void) {
+    const pid_t child = fork();
+    if (child == 0) in_child();
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    TELL("in a child %d", status);
+
+    const GC_stop_func usual = GC_get_stop_func();
+    GC_set_stop_func(want_none);
+    CHECK(is_over());
+    const int none = cycles;
+    GC_gcollect();
+    for (int i = 0; i < 100000; ++i) CHECK(GC_MALLOC(100) != NULL);
+    TELL("none wanted %d %d, %d", cycles - none, asked > 0, GC_try_to_collect(want_none));
+    GC_gcollect_and_unmap();
+    CHECK(cycles > none);
+    GC_set_stop_func(usual);
+
+}
+
+static void resize_and_finalize(void) {
+    GC_set_on_heap_resize(on_size);
+    CHECK(GC_get_on_heap_resize() == on_size);
+    void** kept = GC_MALLOC(64 * sizeof(void*));
+    for (int i = 0; i < 64; ++i) kept[i] = GC_MALLOC_ATOMIC(1 << 20);
+    CHECK(kept[63] != NULL);
+    TELL("larger %d %d", last_size >= 64 << 20, sizes_told >= 1);
+    const GC_word size = GC_get_heap_size();
+    CHECK(GC_expand_hp(32 << 20) == 1);
+    TELL("expanded %d %d", last_size >= size + (32 << 20), GC_get_heap_size() >= size + (32 << 20));
+    GC_set_on_heap_resize(NULL);
+
+    GC_set_await_finalize_proc(on_ready);
+    CHECK(GC_get_await_finalize_proc() == on_ready);
+    make_and_forget(make_finalized);
+    collect(3);
+    TELL("ready %d, finalized %d", most(ready), ready == finalized);
+}
+
 int main(void) {
     GC_INIT();
     for (long i = 0; i < spinners; ++i) CHECK(pthread_create(&spinning[i], NULL, spin, (void*)i) == 0);
@@ -194,23 +234,7 @@ int main(void) {
     GC_gcollect();
     TELL("by themselves %d, blocked %d", cycles > before + 2 && is_over(), blocked_suspended);
 
-    const pid_t child = fork();
-    if (child == 0) in_child();
-    int status = -1;
-    CHECK(waitpid(child, &status, 0) == child);
-    TELL("in a child %d", status);
-
-    const GC_stop_func usual = GC_get_stop_func();
-    GC_set_stop_func(want_none);
-    CHECK(is_over());
-    const int none = cycles;
-    GC_gcollect();
-    for (int i = 0; i < 100000; ++i) CHECK(GC_MALLOC(100) != NULL);
-    TELL("none wanted %d %d, %d", cycles - none, asked > 0, GC_try_to_collect(want_none));
-    GC_gcollect_and_unmap();
-    CHECK(cycles > none);
-    GC_set_stop_func(usual);
-
+    fork_and_decline();
     CHECK(is_over());
     GC_set_on_collection_event(NULL);
     GC_set_on_thread_event(NULL);
@@ -219,21 +243,6 @@ int main(void) {
     TELL("silent %d", calls == told);
     is_ending = 1;
 
-    GC_set_on_heap_resize(on_size);
-    CHECK(GC_get_on_heap_resize() == on_size);
-    void** kept = GC_MALLOC(64 * sizeof(void*));
-    for (int i = 0; i < 64; ++i) kept[i] = GC_MALLOC_ATOMIC(1 << 20);
-    CHECK(kept[63] != NULL);
-    TELL("larger %d %d", last_size >= 64 << 20, sizes_told >= 1);
-    const GC_word size = GC_get_heap_size();
-    CHECK(GC_expand_hp(32 << 20) == 1);
-    TELL("expanded %d %d", last_size >= size + (32 << 20), GC_get_heap_size() >= size + (32 << 20));
-    GC_set_on_heap_resize(NULL);
-
-    GC_set_await_finalize_proc(on_ready);
-    CHECK(GC_get_await_finalize_proc() == on_ready);
-    make_and_forget(make_finalized);
-    collect(3);
-    TELL("ready %d, finalized %d", most(ready), ready == finalized);
+    resize_and_finalize();
     return 0;
 }

@@ -51,7 +51,8 @@ static int wants(const char* name, void* start, size_t bytes) {
 static void load_library(void) {
     char source[] = "held-XXXXXX.c", command[200], path[100];
     const int file = mkstemps(source, 2);
-    CHECK(file >= 0 && dprintf(file, "void* held_there[%d]; int number = 5;\n", tries) > 0 && close(file) == 0);
+    CHECK(file >= 0 && dprintf(file, "void* held_there[%d]; int number = 5;\n", tries) > 0);
+    CHECK(close(file) == 0);
     snprintf(path, sizeof path, "./%.*s.so", (int)strlen(source) - 2, source);
     snprintf(command, sizeof command, "gcc -shared -fPIC %s -o %s", source, path);
     CHECK(system(command) == 0);

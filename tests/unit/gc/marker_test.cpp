@@ -210,7 +210,8 @@ TEST_F(PointerMaps, AllWordsOrNoneWithoutOne) {
     }
 }
 
-// Of which the front end tells: the first words, a map in one word or in more, nothing, or that it is deferred.
+// Of which the front end tells: the first words, a map in one word or in more, nothing, or that it is
+// deferred.
 class Described : public PointerMaps {
 protected:
     using Form = Description::Form;

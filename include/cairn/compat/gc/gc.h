@@ -54,10 +54,11 @@ typedef void* (*GC_fn_type)(void* data);
 typedef int (*GC_has_static_roots_func)(const char* library, void* start, size_t bytes);
 typedef void (*GC_await_finalize_proc)(void* object);
 
-/* In the order of a cycle: START, a stop (PRE_STOP_WORLD, a THREAD_SUSPENDED for each thread, POST_STOP_WORLD),
-   MARK_START, MARK_END, the end of the stop (PRE_START_WORLD, THREAD_UNSUSPENDED, POST_START_WORLD),
-   RECLAIM_START, RECLAIM_END, END. A concurrent cycle has two stops or more, with MARK_START in the first and
-   MARK_END in the last. Called by whichever thread runs the cycle, which may be the collector's own. */
+/* In the order of a cycle: START, a stop (PRE_STOP_WORLD, a THREAD_SUSPENDED for each thread,
+   POST_STOP_WORLD), MARK_START, MARK_END, the end of the stop (PRE_START_WORLD, THREAD_UNSUSPENDED,
+   POST_START_WORLD), RECLAIM_START, RECLAIM_END, END. A concurrent cycle has two stops or more, with
+   MARK_START in the first and MARK_END in the last. Called by whichever thread runs the cycle, which may be
+   the collector's own. */
 typedef enum {
     GC_EVENT_START,
     GC_EVENT_MARK_START,
@@ -137,7 +138,7 @@ GC_API void* GC_base(void* address);
 GC_API int GC_is_heap_ptr(const void* address);
 GC_API size_t GC_size(const void* object);
 
-/* Variants that note where they were called from, where leaks are looked for; else they are the plain ones. */
+/* Variants that note where they were called from when leaks are looked for; else they are the plain ones. */
 GC_API void* GC_debug_malloc(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;
 GC_API void* GC_debug_malloc_atomic(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;
 GC_API void* GC_debug_malloc_uncollectable(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;

@@ -1,6 +1,6 @@
-/* Objects whose first word points to a vtable, the second word of which is the descriptor (gc_mark.h) that says
-   where they hold pointers. It may not change once there are such objects. The debug variant has the procedure
-   of GC_init_gcj_malloc called for every object instead.
+/* Objects whose first word points to a vtable, the second word of which is the descriptor (gc_mark.h) that
+   says where they hold pointers. It may not change once there are such objects. The debug variant has the
+   procedure of GC_init_gcj_malloc called for every object instead.
    SPDX-License-Identifier: MIT */
 #ifndef GC_GCJ_H
 #define GC_GCJ_H
