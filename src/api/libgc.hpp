@@ -13,6 +13,7 @@
 //   libgc_gcj.cpp        objects that begin with a pointer to their type
 //   libgc_events.cpp     what the program is told as a cycle goes on
 //   libgc_leaks.cpp      unreachable objects that the program did not free, reported
+//   libgc_output.cpp     what is printed, the end of wrong programs, all objects there are
 //   libgc_other.cpp      debug variants, and what is nothing here
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
@@ -246,7 +247,15 @@ void read_settings();
 void prepare_roots();
 void set_root_filter();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
+void read_output_settings();
+void note_finalization_cycle(std::uintptr_t object);
 void warn(const char* format, GC_word argument);
+// The program uses the interface wrongly: GC_set_abort_func's is told, then the end.
+[[noreturn]] void stop_program(const char* message);
+// GC_stop_world_external and its end. Needs: alloc_lock.
+void note_external_stop(bool now);
+[[nodiscard]] std::size_t link_count(bool are_long);
+[[nodiscard]] std::size_t finalizer_count();
 extern constinit std::uint64_t least_heap_bytes;  // before the next cycle
 extern constinit std::uint64_t asked_heap_bytes;  // what GC_expand_hp was told; 0: nothing
 extern constinit std::uint64_t most_heap_bytes;   // GC_set_max_heap_size; 0: none

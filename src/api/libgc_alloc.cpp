@@ -188,7 +188,7 @@ void* reallocate(void* pointer, std::size_t bytes) {
         return nullptr;
     }
     const Object object = object_of(pointer);
-    if (object.start == 0) base::fatal("GC_realloc of an address that is no object");
+    if (object.start == 0) stop_program("GC_realloc of an address that is no object");
     const bool is_scanned = object.shape->rule != heap::ScanRule::nothing;
     const std::size_t room = object.bytes - extra_bytes;
     if (bytes <= room && bytes >= object.bytes / 2) {

@@ -201,7 +201,7 @@ GC_start_callback_proc GC_get_start_callback() { return start_callback; }
 void GC_add_roots(void* low, void* high) {
     bool is_done = false;
     in_runtime([&] { is_done = collector().roots().add_range(address_of(low), address_of(high)); });
-    if (!is_done) cairn::base::fatal("GC_add_roots: out of memory");
+    if (!is_done) stop_program("GC_add_roots: out of memory");
 }
 void GC_remove_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().remove_range(address_of(low), address_of(high)); });
@@ -290,27 +290,6 @@ void GC_start_performance_measurement() {
 // What the program waited in stops; the original's cycles are one stop.
 unsigned long GC_get_full_gc_total_time() {
     return is_measuring ? (stopped_ns() - measured_from_ns) / 1'000'000 : 0;
-}
-
-void GC_dump_named(const char* name) {
-    const Heap now = heap_now();
-    dprintf(STDOUT_FILENO, "%s%scairn: heap %lu KiB, unused %lu KiB, %lu cycles, allocated %lu KiB in all\n",
-            name != nullptr ? name : "", name != nullptr ? ": " : "", now.bytes >> 10, now.unused >> 10,
-            GC_gc_no, now.total >> 10);
-}
-void GC_dump() { GC_dump_named(nullptr); }
-void GC_dump_regions() {}
-void GC_dump_finalization() {}
-
-// Every object that the last cycle left. Needs: the lock of GC_call_with_alloc_lock.
-void GC_enumerate_reachable_objects_inner(GC_reachable_object_proc call, void* data) {
-    cairn::heap::SpanAlloc& spans = runtime.heap.spans();
-    spans.addresses().for_each_span_start([&](std::uintptr_t, const cairn::heap::Span* span) {
-        if (span == nullptr || !span->is_alive() || !cairn::heap::is_swept(span->kind)) return;
-        for (size_t slot = 0; slot < span->slots; ++slot)
-            if (spans.objects().is_allocated(span->slot_address(slot)))
-                call(reinterpret_cast<void*>(span->slot_address(slot)), span->slot_bytes, data);
-    });
 }
 
 }  // extern "C"

@@ -207,7 +207,7 @@ extern "C" {
 
 void GC_register_disclaim_proc(int kind, GC_disclaim_proc call, int marks_from_all) {
     Locked lock(self());
-    if (kind < 0 || kind >= most_kinds) cairn::base::fatal("GC_register_disclaim_proc: no such kind");
+    if (kind < 0 || kind >= most_kinds) stop_program("GC_register_disclaim_proc: no such kind");
     if (GC_find_leak != 0) return;
     disclaimers[kind].marks_from_all = marks_from_all != 0;
     disclaimers[kind].call.store(call, std::memory_order_release);  // release: pairs with procedure_of()

@@ -209,6 +209,7 @@ void finish_finalizers(gc::ClientSink& sink) {
         if (sink.is_marked(entry.address)) return;
         mark_held(sink, *entry.value.record);
         const bool is_own = entry.value.record->order == Order::normal && sink.is_marked(entry.address);
+        if (is_own) note_finalization_cycle(entry.address);
         has_cycle |= is_own;
     });
     const std::size_t before = queued.load(std::memory_order_relaxed);  // relaxed: the world is stopped
@@ -234,6 +235,8 @@ void tell_of_queued() {
         await_call(reinterpret_cast<void*>(record->object));
     }
 }
+
+std::size_t finalizer_count() { return table.count(); }
 
 bool has_finalizers() { return table.count() != 0; }
 

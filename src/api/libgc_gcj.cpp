@@ -39,7 +39,7 @@ void GC_init_gcj_malloc(int index, void* procedure) {
     Locked lock(self());
     if (is_ready.load(std::memory_order_relaxed)) return;  // relaxed: under the lock
     if (procedure != nullptr && !set_procedure(index, reinterpret_cast<GC_mark_proc>(procedure)))
-        cairn::base::fatal("GC_init_gcj_malloc: no such mark procedure");
+        stop_program("GC_init_gcj_malloc: no such mark procedure");
     if (cairn::os::environment("GC_IGNORE_GCJ_INFO") != nullptr) {
         GC_gcj_kind = GC_gcj_debug_kind = kind_normal;
     } else {

@@ -214,7 +214,7 @@ ShapeId own_shape(int number, unsigned size_class) {
     const ShapeId layout = layout_of(kind, size_class);
     if (made == 0)
         made = is_told ? shapes().make_told(size_class, rule, tag) : shapes().make_tagged(layout, tag);
-    if (made == 0 && (is_told || is_disclaimed(number))) base::fatal("too many kinds of objects");
+    if (made == 0 && (is_told || is_disclaimed(number))) stop_program("too many kinds of objects");
     if (made == 0) made = layout;
     cached.store(made, std::memory_order_release);  // release: the shape is complete
     return made;
@@ -353,7 +353,7 @@ extern "C" {
 
 __attribute__((visibility("default"))) unsigned GC_new_proc_inner(GC_mark_proc procedure) {
     Locked lock(self());
-    if (procedure_count == GC_MAX_MARK_PROCS) cairn::base::fatal("GC_new_proc: too many mark procedures");
+    if (procedure_count == GC_MAX_MARK_PROCS) stop_program("GC_new_proc: too many mark procedures");
     procedures[procedure_count] = procedure;
     return procedure_count++;
 }
@@ -362,7 +362,7 @@ unsigned GC_new_proc(GC_mark_proc procedure) { return GC_new_proc_inner(procedur
 unsigned GC_new_kind_inner(void**, GC_word descriptor, int adds_size, int) {
     Locked lock(self());
     const unsigned number = kind_count.load(std::memory_order_relaxed);  // relaxed: under the lock
-    if (number >= most_kinds) cairn::base::fatal("GC_new_kind: too many kinds");
+    if (number >= most_kinds) stop_program("GC_new_kind: too many kinds");
     Kind& kind = kinds[number];
     const GC_word tag = descriptor & GC_DS_TAGS;
     const bool is_prefix = tag == GC_DS_LENGTH && adds_size == 0;
@@ -394,11 +394,10 @@ unsigned GC_new_kind(void** list, GC_word descriptor, int adds_size, int clears)
 void** GC_new_free_list_inner() {
     Locked lock(self());
     void* list = runtime.heap.spans().metadata().allocate(cairn::heap::size_class_count * sizeof(void*));
-    if (list == nullptr) cairn::base::fatal("GC_new_free_list: out of memory");
+    if (list == nullptr) stop_program("GC_new_free_list: out of memory");
     return static_cast<void**>(list);
 }
 void** GC_new_free_list() { return GC_new_free_list_inner(); }
-void GC_print_free_list(int, size_t) {}
 
 // ---- typed objects
 

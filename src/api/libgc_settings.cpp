@@ -5,11 +5,6 @@
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
-#include <unistd.h>
-
 #include "api/libgc.hpp"
 
 namespace cairn::api::libgc {
@@ -19,7 +14,6 @@ namespace {
 // [owner] All: settings of the program's, made before its threads.
 constinit bool is_incremental = false;
 constinit bool has_no_automatic_cycles = false;
-constinit int log_file = STDERR_FILENO;
 constinit int manual_vdb_allowed = 0;
 constinit GC_word allocd_bytes_per_finalizer = 10000;
 constinit int pages_executable = 0;
@@ -116,33 +110,5 @@ void GC_set_disable_automatic_collection(int value) {
     if (value == 0) read_settings();
 }
 int GC_get_disable_automatic_collection() { return has_no_automatic_cycles ? 1 : 0; }
-
-void GC_abort_on_oom() { cairn::base::fatal("GC: out of memory"); }
-extern GC_abort_func GC_on_abort;
-void GC_set_abort_func(GC_abort_func call) { GC_on_abort = call; }
-GC_abort_func GC_get_abort_func() { return GC_on_abort; }
-
-// ---- output
-
-void GC_set_log_fd(int file) { log_file = file; }
-
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(STDOUT_FILENO, format, arguments);
-    va_end(arguments);
-}
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_err_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(STDERR_FILENO, format, arguments);
-    va_end(arguments);
-}
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_log_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(log_file, format, arguments);
-    va_end(arguments);
-}
 
 }  // extern "C"

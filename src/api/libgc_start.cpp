@@ -22,10 +22,7 @@ static void no_more_roots() {}
 static void print_warning(char* format, GC_word argument) {
     cairn::api::libgc::warn(format, argument);
 }
-static void report_abort(const char* message) {
-    if (message != nullptr) cairn::base::report(message);
-}
-static void stop_at(const char* what) { cairn::base::fatal(what); }
+static void stop_at(const char* what) { cairn::api::libgc::stop_program(what); }
 static void not_same(void*, void*) { stop_at("GC_same_obj: two addresses that are not in one object"); }
 static void not_valid(void*) { stop_at("GC_is_valid_displacement: a displacement that was not registered"); }
 static void not_visible(void*) { stop_at("GC_is_visible: an address that the collector does not scan"); }
@@ -66,7 +63,6 @@ int GC_gcj_debug_kind = 0;
 EXPORTED char GC_arrays[0x2c9f0] = {};
 EXPORTED extern const size_t GC_debug_header_size;
 const size_t GC_debug_header_size = 0;
-EXPORTED GC_abort_func GC_on_abort = report_abort;
 EXPORTED void** GC_objfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
 EXPORTED void** GC_aobjfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
 EXPORTED void** GC_uobjfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
@@ -83,6 +79,10 @@ constinit std::atomic<std::uint32_t> pending{0};
 namespace {
 
 constinit GC_warn_proc warn_proc = print_warning;  // [owner] the program sets it before its threads
+// Objects that a cycle of finalizers keeps, since the last warning.
+constexpr std::size_t most_in_cycle = 64;
+constinit std::atomic<std::uintptr_t> in_cycle[most_in_cycle] = {};  // [atomic]
+constinit std::atomic<std::size_t> in_cycle_count{0};                // [atomic]
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
 constinit std::atomic<bool> is_ready{false};  // [atomic]
 
@@ -105,6 +105,7 @@ void read_environment() {
         options.trace_gc = true;
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
     if (os::environment("GC_FIND_LEAK") != nullptr) GC_find_leak = 1;
+    read_output_settings();
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
     if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE"))
         asked_heap_bytes = least_heap_bytes = bytes_of(text);
@@ -159,9 +160,21 @@ gc::Mutator& start_self() {
     return *thread;
 }
 
-void warn(const char* format, GC_word argument) {
-    dprintf(STDERR_FILENO, "GC Warning: ");
-    dprintf(STDERR_FILENO, format, argument);
+void warn(const char* format, GC_word argument) { GC_err_printf(format, argument); }
+
+void note_finalization_cycle(std::uintptr_t object) {
+    // relaxed, both: the world is stopped, and who takes them has been told by note_pending()
+    const std::size_t count = in_cycle_count.load(std::memory_order_relaxed);
+    if (count == most_in_cycle) return;
+    in_cycle[count].store(object, std::memory_order_relaxed);            // relaxed: as above
+    in_cycle_count.store(count + 1, std::memory_order_relaxed);  // relaxed: as above
+}
+
+static void warn_of_cycles() {
+    const std::size_t count = in_cycle_count.exchange(0, std::memory_order_relaxed);  // relaxed: as above
+    for (std::size_t i = 0; i < count; ++i)
+        warn_proc(const_cast<char*>("GC Warning: Finalization cycle involving %p\n"),
+                  in_cycle[i].load(std::memory_order_relaxed));  // relaxed: as above
 }
 
 void call_start_callback() {
@@ -171,8 +184,7 @@ void call_start_callback() {
 void run_pending_slow() {
     const std::uint32_t what = pending.exchange(0, std::memory_order_acquire);  // acquire: note_pending()
     if ((what & pending_start) != 0) call_start_callback();
-    if ((what & pending_warning) != 0)
-        warn_proc(const_cast<char*>("Finalization cycle involving %p\n"), 0);
+    if ((what & pending_warning) != 0) warn_of_cycles();
     if ((what & pending_disclaim) != 0) ask_doomed(false);
     if ((what & pending_leaks) != 0) report_leaks();
     if ((what & pending_finalizers) == 0) return;

@@ -44,7 +44,7 @@ gc::ThreadRecord* record_of(pthread_t thread) {
 bool try_hold(gc::ThreadRecord& record, pthread_t thread) {
     gc::World& world = collector().world();
     if (!world.stop_one(record)) {
-        warn("GC_suspend_thread: thread %lu cannot be stopped\n", record.tid);
+        warn("GC Warning: GC_suspend_thread: thread %lu cannot be stopped\n", record.tid);
         return true;
     }
     const bool is_there = record.link.is_listed && record.thread_pointer == pointer_of(thread);

@@ -37,6 +37,10 @@ public:
     void keep_first(std::size_t count) { count_ = count; }
     [[nodiscard]] std::size_t count() const { return count_; }
     [[nodiscard]] std::uintptr_t& operator[](std::size_t i) { return addresses_[i]; }
+    // How many are not above `address`. Needs: sorted.
+    [[nodiscard]] std::size_t count_to(std::uintptr_t address) const {
+        return static_cast<std::size_t>(std::upper_bound(addresses_, addresses_ + count_, address) - addresses_);
+    }
     // The entry of an address from `from` on, nullptr if there is none. Needs: sorted.
     [[nodiscard]] std::uintptr_t* find(std::uintptr_t address, std::size_t from) {
         std::uintptr_t* const end = addresses_ + count_;
