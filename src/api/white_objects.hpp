@@ -39,7 +39,8 @@ public:
     [[nodiscard]] std::uintptr_t& operator[](std::size_t i) { return addresses_[i]; }
     // How many are not above `address`. Needs: sorted.
     [[nodiscard]] std::size_t count_to(std::uintptr_t address) const {
-        return static_cast<std::size_t>(std::upper_bound(addresses_, addresses_ + count_, address) - addresses_);
+        const std::uintptr_t* above = std::upper_bound(addresses_, addresses_ + count_, address);
+        return static_cast<std::size_t>(above - addresses_);
     }
     // The entry of an address from `from` on, nullptr if there is none. Needs: sorted.
     [[nodiscard]] std::uintptr_t* find(std::uintptr_t address, std::size_t from) {
