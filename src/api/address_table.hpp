@@ -1,8 +1,8 @@
 // Address table: what is known of an address, by open addressing: links, finalizers, uncollectable objects.
 //
-// Linear probing at a load of at most one half; taking one out moves those behind it up, so there are no
-// graves and a walk may erase what it stands on. The array comes straight from the OS and goes back when it
-// is outgrown. No array until the first entry.
+// Linear probing at a load of at most three quarters; taking one out moves those behind it up, so there are
+// no graves and a walk may erase what it stands on. The array comes straight from the OS and goes back when
+// it is outgrown. No array until the first entry.
 //
 // Not synchronised: every call but count() holds the lock of the table's owner, or the world is stopped.
 //
@@ -42,7 +42,7 @@ public:
     }
     // The value of an address that has none yet, to be filled in; nullptr when the OS refuses memory.
     [[nodiscard]] Value* add(std::uintptr_t address) {
-        if (2 * (count() + 1) > capacity_ && !grow()) return nullptr;
+        if (4 * (count() + 1) > 3 * capacity_ && !grow()) return nullptr;
         set_count(count() + 1);
         return &place(address);
     }

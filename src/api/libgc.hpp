@@ -240,6 +240,8 @@ void report_leaks();
 
 // ---- the rest
 
+// [atomic] an object may be uncollectable, have a finalizer or be disclaimed; set before the first one is.
+extern constinit std::atomic<bool> is_free_special;
 void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] bool has_uncollectables();
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not

@@ -64,9 +64,7 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     if (thread->is_allocating) [[unlikely]] return nullptr;
     thread->is_allocating = true;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating
-    void* object = reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
-    if (object == nullptr && thread->cache.has_returned(shape))
-        object = collector().try_reuse(*thread, static_cast<heap::ShapeId>(shape));
+    void* const object = reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
     std::atomic_signal_fence(std::memory_order_seq_cst);  // the slot is taken before the flag falls
     thread->is_allocating = false;
     return object;
@@ -89,13 +87,20 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     return object != nullptr ? object : out_of_memory(bytes);
 }
 
+// The run is empty: what the thread freed comes next.
+[[gnu::noinline]] void* allocate_again(std::size_t bytes, heap::ShapeId shape) {
+    if (mutator != nullptr && mutator->cache.has_returned(shape))
+        if (void* const object = collector().try_reuse(*mutator, shape)) [[likely]] return object;
+    return allocate_slow(bytes, shape, 16);
+}
+
 [[gnu::always_inline]] inline void* allocate(std::size_t bytes, ObjectKind kind) {
     bytes += extra_bytes;
     const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
     const heap::ShapeId shape = heap::shape_of_class(size_class, kind);
     if (mutator != nullptr && size_class != 0) [[likely]]
-        if (void* object = try_allocate(mutator, shape)) [[likely]] return object;
-    return allocate_slow(bytes, shape, 16);
+        if (void* const object = try_allocate(mutator, shape)) [[likely]] return object;
+    return allocate_again(bytes, shape);
 }
 
 void* keep_forever(void* object, int kind) {
@@ -107,6 +112,7 @@ void* keep_forever(void* object, int kind) {
         Uncollectable* entry =
             cell == nullptr ? nullptr : uncollectables.add(reinterpret_cast<std::uintptr_t>(object));
         if (entry != nullptr) {
+            is_free_special.store(true, std::memory_order_relaxed);  // relaxed: as GC_free()
             cells().set(cell, object);
             *entry = {cell, kind};
             return object;
@@ -121,9 +127,10 @@ void* keep_forever(void* object, int kind) {
 void* out_of_memory(std::size_t bytes) { return GC_oom_fn != nullptr ? GC_oom_fn(bytes) : nullptr; }
 
 void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
-    if (mutator != nullptr && alignment <= 16) [[likely]]
-        if (void* object = try_allocate(mutator, shape)) return object;
-    return allocate_slow(bytes, shape, alignment);
+    if (alignment > 16) return allocate_slow(bytes, shape, alignment);
+    if (mutator != nullptr) [[likely]]
+        if (void* const object = try_allocate(mutator, shape)) return object;
+    return allocate_again(bytes, shape);
 }
 
 void* allocate_kind(std::size_t bytes, int kind) {
@@ -136,8 +143,10 @@ void* allocate_kind(std::size_t bytes, int kind) {
     return allocate_shaped(bytes, shape_of_kind(kind, size_class));
 }
 
-Object object_of(const void* pointer) {
-    if (!gc_runtime.is_started()) return {};
+namespace {
+
+// The object that starts there or that has this address inside. Needs: the collector was started.
+[[gnu::always_inline]] inline Object look_up(const void* pointer) {
     const gc::MarkSpace& space = collector().mark_space();
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
     if (!space.objects->bounds().holds(address)) return {};
@@ -149,6 +158,34 @@ Object object_of(const void* pointer) {
     const heap::Span* span = space.addresses->span_of(slot.start);
     return {slot.start, &shape, span->bytes(), id};
 }
+
+[[gnu::noinline]] void free_slow(void* object) {
+    const Object found = object_of(object);
+    if (found.start == 0) return;  // freed before
+    gc::Mutator& thread = self();
+    if (has_uncollectables() || has_finalizers()) {
+        Locked lock(thread);
+        free_uncollectable(found.start);
+        forget_finalizer(found.start);
+    }
+    if (GC_find_leak != 0 || is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
+        Locked lock(thread);
+        forget_caller(found.start);
+        return free_disclaimed(thread, found.start);
+    }
+    if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);
+}
+
+// Apart from GC_free(), which thus calls nothing while it has something to keep.
+[[gnu::noinline]] void free_scanned(void* object, const Object& found) {
+    if (!collector().try_free(*mutator, found.start, found.shape_id)) free_slow(object);
+}
+
+}  // namespace
+
+constinit std::atomic<bool> is_free_special{false};
+
+Object object_of(const void* pointer) { return gc_runtime.is_started() ? look_up(pointer) : Object{}; }
 
 bool has_uncollectables() { return uncollectables.count() != 0; }
 
@@ -296,21 +333,14 @@ int GC_posix_memalign(void** object, size_t alignment, size_t bytes) {
 void* GC_realloc(void* object, size_t bytes) { return reallocate(object, bytes); }
 
 void GC_free(void* object) {
-    if (object == nullptr) return;
-    const Object found = object_of(object);
-    if (found.start == 0) return;  // freed before
-    cairn::gc::Mutator& thread = self();
-    if (has_uncollectables() || has_finalizers()) {
-        Locked lock(thread);
-        free_uncollectable(found.start);
-        forget_finalizer(found.start);
+    // relaxed: who has an object with more to it has seen it get that
+    if (mutator != nullptr && !is_free_special.load(std::memory_order_relaxed)) [[likely]] {
+        const Object found = look_up(object);
+        if (found.start == 0) return;  // freed before, or null
+        if (!cairn::heap::is_unzeroed_shape(found.shape_id)) return free_scanned(object, found);
+        if (collector().try_free(*mutator, found.start, found.shape_id)) [[likely]] return;
     }
-    if (GC_find_leak != 0 || is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
-        Locked lock(thread);
-        forget_caller(found.start);
-        return free_disclaimed(thread, found.start);
-    }
-    if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);
+    free_slow(object);
 }
 
 char* GC_strdup(const char* text) {

@@ -211,6 +211,7 @@ void GC_register_disclaim_proc(int kind, GC_disclaim_proc call, int marks_from_a
     if (GC_find_leak != 0) return;
     disclaimers[kind].marks_from_all = marks_from_all != 0;
     disclaimers[kind].call.store(call, std::memory_order_release);  // release: pairs with procedure_of()
+    is_free_special.store(true, std::memory_order_relaxed);         // relaxed: the kind has no object yet
     disclaimer_count.fetch_add(1, std::memory_order_relaxed);       // relaxed: a hint beside the procedures
 }
 

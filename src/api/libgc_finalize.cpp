@@ -95,6 +95,7 @@ void set_finalizer(void* object, GC_finalization_proc call, void* data, GC_final
             is_refused = fresh == nullptr;
             if (is_refused && record != nullptr) pool.free(record);
             if (!is_refused) {
+                is_free_special.store(true, std::memory_order_relaxed);  // relaxed: the caller has the object
                 *record = {nullptr, start, call, data, order};
                 fresh->record = record;
             }

@@ -78,6 +78,7 @@ void* with_caller(void* object, std::size_t bytes, const char* file, int line) {
     Caller* entry = callers.find(address);
     if (entry == nullptr) entry = callers.add(address);
     if (entry != nullptr) *entry = {file != nullptr ? file : "", line, bytes};
+    is_free_special.store(true, std::memory_order_relaxed);  // relaxed: the caller has the object
     return object;
 }
 

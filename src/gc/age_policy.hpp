@@ -1,6 +1,7 @@
 // Age policy: whether the next cycle should be young or full, by what either has freed for its time.
 //
-// Two ways of life are tried and compared by bytes freed for a nanosecond of the collector's time:
+// Two ways of life are tried and compared by bytes the program was given for a nanosecond of the collector's
+// time (not by what was freed: a program that grows gives nothing back either way):
 //
 //   full cycles alone    nothing is kept, nothing is watched
 //   young ones between   pays where most of what is new dies. Where what is new lives on for a while and dies
@@ -24,16 +25,18 @@ class AgePolicy {
 public:
     constexpr AgePolicy() = default;
 
-    // A cycle has ended. `freed` bytes for `cost_ns` of marking and what watching costs the program.
-    void note(bool is_young, std::uint64_t freed, std::uint64_t cost_ns) {
+    // A cycle has ended. `allocated` bytes since the last one, of all there were `freed`, for `cost_ns` of
+    // marking and of what watching costs the program.
+    void note(bool is_young, std::uint64_t allocated, std::uint64_t freed, std::uint64_t cost_ns) {
         const double bytes = static_cast<double>(freed);
         const double ns = static_cast<double>(std::max<std::uint64_t>(cost_ns, 1));
-        trial_.add(bytes, ns);
+        trial_.add(static_cast<double>(allocated), ns);
         period_.add(bytes, ns);
+        double& usual = ways_[has_young_ ? 1 : 0].freed_an_ns;
         if (is_young) {
-            is_patch_good_ = bytes >= period_yield_ * ns;
+            is_patch_good_ = bytes >= usual * ns;
         } else {
-            period_yield_ = period_yield_ == 0 ? period_.yield() : (period_yield_ + period_.yield()) / 2;
+            usual = usual == 0 ? period_.yield() : (usual + period_.yield()) / 2;
             period_ = {};
             is_patch_good_ = true;
         }
@@ -59,18 +62,26 @@ private:
     };
     static constexpr unsigned first_cycles = 3;
     static constexpr unsigned trial_cycles = 2;  // with young ones to the next full one
-    static constexpr unsigned first_stay = 12;
+    static constexpr unsigned first_stay = 4;
     static constexpr unsigned longest_stay = 512;
+
+    // What is known of a way of life.
+    struct Way {
+        bool was_tried = false;
+        double given_an_ns = 0;
+        double freed_an_ns = 0;  // from one full cycle to the next
+    };
 
     // What was tried is as good as it showed; the other way as good as it was when last tried.
     void end_trial() {
-        double& mine = yields_[has_young_ ? 1 : 0];
-        const double other = yields_[has_young_ ? 0 : 1];
-        mine = trial_.yield();
+        Way& mine = ways_[has_young_ ? 1 : 0];
+        const Way& other = ways_[has_young_ ? 0 : 1];
+        mine.was_tried = true;
+        mine.given_an_ns = trial_.yield();
         trial_ = {};
-        if (other == 0 || mine < other) {  // never tried, or better
+        if (!other.was_tried || mine.given_an_ns < other.given_an_ns) {
             if (!is_trial_) stay_ = first_stay;
-            is_trial_ = other == 0;
+            is_trial_ = !other.was_tried;
             change(is_trial_ ? trial_cycles : stay_);
         } else if (is_trial_) {
             is_trial_ = false;
@@ -83,10 +94,11 @@ private:
         }
     }
     void change(unsigned cycles) {
-        period_yield_ = yields_[has_young_ ? 1 : 0];
         period_ = {};
         has_young_ = !has_young_;
         is_patch_good_ = true;
+        double& usual = ways_[has_young_ ? 1 : 0].freed_an_ns;
+        if (usual == 0) usual = ways_[has_young_ ? 0 : 1].freed_an_ns;
         left_ = cycles;
     }
 
@@ -97,8 +109,7 @@ private:
     unsigned stay_ = first_stay;
     Sum trial_;
     Sum period_;               // a full cycle and the young ones before it
-    double period_yield_ = 0;
-    double yields_[2] = {};    // bytes a nanosecond: without and with young cycles; 0: not tried
+    Way ways_[2];              // without and with young cycles
 };
 
 }  // namespace cairn::gc

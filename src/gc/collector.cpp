@@ -212,36 +212,8 @@ void* Collector::allocate_large(Mutator& mutator, std::size_t bytes, std::size_t
     return object;
 }
 
-namespace {
-
-bool is_inside(const Mutator& mutator) {
-    // relaxed: this thread's own
-    return mutator.thread.runtime_depth.load(std::memory_order_relaxed) != 0;
-}
-
-// The caller may be a signal handler that interrupted our own code, whose lists are then half changed.
-bool may_give_back(const Mutator& mutator) { return !mutator.is_allocating && !is_inside(mutator); }
-
-}  // namespace
-
-bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId shape) {
-    if (!may_give_back(mutator)) return false;
-    const heap::Shape& of = (*space_.shapes)[shape];
-    if (of.slot_bytes == 0 || settings_.poisons || mutator.cache.may_be_tiny_block(shape)) return false;
-    InRuntime inside(mutator);
-    if (is_marking() || !sweeper_.is_done() || finalizer_.specials().were_added()) return false;
-    (void)mutator.cache.give_back(shape, start);
-    return true;
-}
-
-void* Collector::try_reuse(Mutator& mutator, heap::ShapeId shape) {
-    if (is_inside(mutator)) return nullptr;  // in a signal handler
-    InRuntime inside(mutator);
-    return reinterpret_cast<void*>(mutator.cache.take_returned(shape));
-}
-
 void Collector::free(Mutator& mutator, void* object) {
-    const bool may_reuse = may_give_back(mutator) && !settings_.poisons;
+    const bool may_reuse = !mutator.is_interrupted() && !settings_.poisons;
     InRuntime inside(mutator);
     const CollectedObject found = find(object);
     if (!found) return;
@@ -253,9 +225,10 @@ void Collector::free(Mutator& mutator, void* object) {
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
         // What others may still use, or should find poisoned, waits for its span's sweep.
-        if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape))
+        if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape)) {
+            mutator.cache.make_active(span.shape);
             (void)mutator.cache.give_back(span.shape, found.start);
-        else if (heap::may_hold_pointers(span.kind))
+        } else if (heap::may_hold_pointers(span.kind))
             std::memset(reinterpret_cast<void*>(found.start), 0, span.slot_bytes);
         return;
     }

@@ -136,9 +136,10 @@ public:
     // Frees what the program knows to be unreachable, where that is possible now; else the sweep will.
     void free(Mutator& mutator, void* object);
     // The short way, for what starts at `start`: false where more is to be done, or it is to be done later.
-    [[nodiscard]] bool try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId shape);
-    // A slot that the thread freed; nullptr: there is none.
-    [[nodiscard]] void* try_reuse(Mutator& mutator, heap::ShapeId shape);
+    [[nodiscard, gnu::always_inline]] bool try_free(Mutator& mutator, std::uintptr_t start,
+                                                    heap::ShapeId shape);
+    // A slot that the thread freed; nullptr: there is none, or it is not the time.
+    [[nodiscard, gnu::always_inline]] void* try_reuse(Mutator& mutator, heap::ShapeId shape);
     // Notes pointers that are overwritten or stored while marking.
     void shade(Mutator& mutator, std::uintptr_t first, std::uintptr_t second);
 
@@ -372,5 +373,24 @@ private:
     base::Counter barrier_flushes_;                         // [atomic] in total
     base::Counter threads_;                                 // [atomic] attached now
 };
+
+inline bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::ShapeId shape) {
+    // Large objects are of no active shape.
+    if (mutator.is_interrupted() || !mutator.cache.is_active(shape) || settings_.poisons) [[unlikely]]
+        return false;
+    if (mutator.cache.may_be_tiny_block(shape) || !fork_gate.try_enter(mutator.thread)) [[unlikely]]
+        return false;
+    const bool can_free = !is_marking() && sweeper_.is_done() && !finalizer_.specials().were_added();
+    if (can_free) [[likely]] (void)mutator.cache.give_back(shape, start);
+    World::leave_runtime(mutator.thread);
+    return can_free;
+}
+
+inline void* Collector::try_reuse(Mutator& mutator, heap::ShapeId shape) {
+    if (mutator.is_interrupted() || !fork_gate.try_enter(mutator.thread)) [[unlikely]] return nullptr;
+    auto* const slot = reinterpret_cast<void*>(mutator.cache.take_returned(shape));
+    World::leave_runtime(mutator.thread);
+    return slot;
+}
 
 }  // namespace cairn::gc

@@ -35,6 +35,14 @@ public:
         }
     }
 
+    // The same without waiting: false when it is closed.
+    [[nodiscard, gnu::always_inline]] bool try_enter(ThreadRecord& thread) {
+        World::enter_runtime(thread);
+        if (closed_.load(std::memory_order_relaxed) == 0) [[likely]] return true;  // relaxed: as above
+        World::leave_runtime(thread);
+        return false;
+    }
+
     // Needs: one closer at a time.
     void close(const ThreadRecord* owner) {
         owner_.store(owner, std::memory_order_relaxed);  // relaxed: ordered by the stop that follows

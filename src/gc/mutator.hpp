@@ -47,6 +47,12 @@ struct Mutator {
     BarrierBuffer barrier;
     base::ListLink<Mutator> link;       // [lock] the collector's spare ones
 
+    // The caller is a signal handler that interrupted our own code, whose lists may be half changed.
+    [[nodiscard]] bool is_interrupted() const {
+        // relaxed: this thread's own
+        return is_allocating || thread.runtime_depth.load(std::memory_order_relaxed) != 0;
+    }
+
     static Mutator& of(ThreadRecord& record) { return reinterpret_cast<Mutator&>(record); }
 };
 

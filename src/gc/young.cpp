@@ -101,8 +101,10 @@ void Collector::scan_written_roots(Marker& marker) {
 // In a cycle's last stop, all marked: decides whether the marks stay, and arms what is old.
 void Collector::keep_marks() {
     const std::uint64_t freed = now_.live_at_end > now_.marked ? now_.live_at_end - now_.marked : 0;
-    const std::uint64_t cost_ns = os::thread_cpu_ns() - now_.worker_cpu_ns + last_.armed_pages * fault_ns;
-    if (may_keep_marks_) age_policy_.note(now_.is_young, freed, cost_ns);
+    const std::uint64_t made = now_.live_at_end > last_.marked ? now_.live_at_end - last_.marked : 0;
+    const std::uint64_t cost_ns = os::thread_cpu_ns() - now_.worker_cpu_ns + assist_ns_.value() -
+                                  now_.assist_ns + last_.armed_pages * fault_ns;
+    if (may_keep_marks_) age_policy_.note(now_.is_young, made, freed, cost_ns);
     now_.keeps_marks =
         may_keep_marks_ && (settings_.young == Young::always || age_policy_.wants_young_cycles());
     // relaxed: the world is stopped

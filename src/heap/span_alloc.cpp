@@ -172,6 +172,19 @@ void SpanAlloc::commit(std::uintptr_t base, std::size_t bytes, std::size_t scave
     os::used(reinterpret_cast<void*>(base), bytes, scavenged_bytes);
 }
 
+// The first touch of a page costs a fault. Many at once, with those that the thread will take next, cost two
+// thirds of that each. Not where memory is limited.
+void SpanAlloc::back_ahead(LocalPages& local, const pages::PageRun& run, std::size_t bytes) {
+    constexpr std::size_t unit = std::size_t{64} << 10;
+    const bool is_local = run.base - local.pages.base() < pages::PageCache::capacity_bytes;
+    if (!is_local || run.scavenged_bytes != bytes || settings_.memory_limit != UINT64_MAX) return;
+    const std::uintptr_t end = run.base + bytes;
+    const std::size_t ahead = local.pages.take_ahead(end, unit);
+    if (ahead == 0) return;
+    os::used(reinterpret_cast<void*>(end), ahead, ahead);
+    os::back(reinterpret_cast<void*>(run.base), bytes + ahead);
+}
+
 Span* SpanAlloc::finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
                         unsigned size_class, ShapeId shape) {
     const std::size_t bytes = pages * page_bytes;
@@ -209,7 +222,10 @@ Span* SpanAlloc::allocate(std::size_t pages, ObjectKind kind, unsigned size_clas
     Span* span = nullptr;
     pages::PageRun run = take_pages(pages, local, span);
     while (!run && hooks_->out_of_memory(pages * page_bytes)) run = take_pages(pages, local, span);
-    return run ? finish(span, run, pages, kind, size_class, shape) : nullptr;
+    if (!run) return nullptr;
+    span = finish(span, run, pages, kind, size_class, shape);
+    if (span != nullptr && local != nullptr) back_ahead(*local, run, pages * page_bytes);
+    return span;
 }
 
 pages::PageRun SpanAlloc::take_aligned(std::size_t pages, std::size_t alignment, Span*& record) {

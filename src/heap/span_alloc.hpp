@@ -137,6 +137,7 @@ private:
     void commit(std::uintptr_t base, std::size_t bytes, std::size_t scavenged_bytes);
     [[nodiscard]] Span* finish(Span* span, pages::PageRun run, std::size_t pages, ObjectKind kind,
                                unsigned size_class, ShapeId shape = 0);
+    void back_ahead(LocalPages& local, const pages::PageRun& run, std::size_t bytes);
     void give_back_locked(Span* record, std::uintptr_t base, std::size_t pages);
 
     HeapLock lock_;

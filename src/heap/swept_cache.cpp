@@ -11,22 +11,8 @@ namespace {
 // Tiny pieces live in 16-byte slots.
 constexpr ShapeId tiny_shape = shape_of_class(size_class_of(tiny_bytes), ObjectKind::noscan);
 
-// The first words of a slot that was given back.
-struct Link {
-    std::uintptr_t next;  // inverted: no address of the heap
-    std::uintptr_t seal;
-
-    static std::uintptr_t seal_of(std::uintptr_t slot, std::uintptr_t next) {
-        return (slot ^ next) * 0x9e37'79b9'7f4a'7c15 | std::uintptr_t{1} << 63;  // nor this
-    }
-    [[nodiscard]] bool is_intact(std::uintptr_t slot) const { return seal == seal_of(slot, next); }
-};
-
 // A run that must be zeroed is taken in pieces that stay in the first-level cache until they are used.
 constexpr std::size_t zeroed_run_bytes = 4096;
-
-// Slots that are used again and again are counted when they come to so much.
-constexpr std::size_t counted_bytes = std::size_t{64} << 10;
 
 std::size_t unused_bytes(const Span& span) {
     return std::size_t{span.slots - std::size_t{span.alloc_count}} * span.slot_bytes;
@@ -76,41 +62,20 @@ void SweptCache::activate(AllocationRun& run, unsigned shape) {
     active_[active_count_++] = static_cast<ShapeId>(shape);
 }
 
-bool SweptCache::give_back(unsigned shape, std::uintptr_t slot) {
-    auto* link = reinterpret_cast<Link*>(slot);
-    if (link->is_intact(slot)) return false;
-    AllocationRun& run = runs_[shape];
-    if (run.is_listed == 0) activate(run, shape);
-    if (!is_unzeroed_shape(static_cast<ShapeId>(shape))) std::memset(link, 0, run.slot_bytes);
-    link->next = ~returned_[shape].first;
-    link->seal = Link::seal_of(slot, link->next);
-    returned_[shape].first = slot;
-    return true;
-}
-
 bool SweptCache::was_given_back(std::uintptr_t slot) {
-    return reinterpret_cast<const Link*>(slot)->is_intact(slot);
+    return reinterpret_cast<const ReturnedLink*>(slot)->is_intact(slot);
 }
 
 void SweptCache::seal(std::uintptr_t slot) {
     constexpr std::uintptr_t none = ~std::uintptr_t{0};
-    *reinterpret_cast<Link*>(slot) = {none, Link::seal_of(slot, none)};
-}
-
-std::uintptr_t SweptCache::take_returned(unsigned shape) {
-    ReturnedSlots& slots = returned_[shape];
-    const std::uintptr_t slot = slots.first;
-    if (slot == 0) return 0;
-    auto* link = reinterpret_cast<Link*>(slot);
-    if (!link->is_intact(slot)) return slots.first = 0;
-    slots.first = ~link->next;
-    *link = {};
-    if (++slots.reused * runs_[shape].slot_bytes >= counted_bytes) [[unlikely]] count_reused(shape);
-    return slot;
+    *reinterpret_cast<ReturnedLink*>(slot) = {none, ReturnedLink::seal_of(slot, none)};
 }
 
 void* SweptCache::allocate_slow(unsigned shape) {
-    if (const std::uintptr_t slot = take_returned(shape)) return reinterpret_cast<void*>(slot);
+    if (has_returned(shape)) {
+        count_reused(shape);
+        if (const std::uintptr_t slot = take_returned(shape)) return reinterpret_cast<void*>(slot);
+    }
     AllocationRun& run = runs_[shape];
     CAIRN_ASSERT(centrals_->shapes()[shape].size_class != 0);
     if (run.is_listed == 0) activate(run, shape);

@@ -89,6 +89,17 @@ struct AllocationRun {
     }
 };
 
+// The first words of a slot that was given back.
+struct ReturnedLink {
+    std::uintptr_t next;  // inverted: no address of the heap
+    std::uintptr_t seal;
+
+    [[nodiscard]] static constexpr std::uintptr_t seal_of(std::uintptr_t slot, std::uintptr_t next) {
+        return (slot ^ next) * 0x9e37'79b9'7f4a'7c15 | std::uintptr_t{1} << 63;  // nor this
+    }
+    [[nodiscard]] bool is_intact(std::uintptr_t slot) const { return seal == seal_of(slot, next); }
+};
+
 // Slots of one shape that were given back; the last one first.
 struct ReturnedSlots {
     std::uintptr_t first;  // 0: none
@@ -125,10 +136,15 @@ public:
     [[nodiscard]] void* allocate_slow(unsigned shape);
 
     // Keeps a slot that nobody uses any more for this thread's next allocations of the shape. False: it was
-    // kept already. Needs: no cycle marks, its span is swept, it is no tiny block.
-    bool give_back(unsigned shape, std::uintptr_t slot);
-    // The last one given back, zero where slots must be; 0: none.
-    [[nodiscard]] std::uintptr_t take_returned(unsigned shape);
+    // kept already. Needs: no cycle marks, its span is swept, it is no tiny block, the shape is active.
+    [[gnu::always_inline]] bool give_back(unsigned shape, std::uintptr_t slot);
+    // The last one given back, zero where slots must be; 0: none, or it is time for allocate_slow().
+    [[nodiscard, gnu::always_inline]] std::uintptr_t take_returned(unsigned shape);
+    // The thread has had slots of the shape, or is about to.
+    [[nodiscard]] bool is_active(unsigned shape) const { return runs_[shape].is_listed != 0; }
+    void make_active(unsigned shape) {
+        if (!is_active(shape)) activate(runs_[shape], shape);
+    }
     [[nodiscard]] bool has_returned(unsigned shape) const { return returned_[shape].first != 0; }
     // Whether the slot looks like one that was given back: a seal that no program writes by chance.
     [[nodiscard]] static bool was_given_back(std::uintptr_t slot);
@@ -170,6 +186,9 @@ public:
     [[nodiscard]] Centrals& centrals() const { return *centrals_; }
 
 private:
+    // Slots that are used again and again are counted when they are so many.
+    static constexpr std::uint64_t most_uncounted = 1024;
+
     [[nodiscard]] void* allocate_tiny(std::size_t bytes);
     [[nodiscard]] bool take_run(AllocationRun& run);
     [[nodiscard]] bool refill(AllocationRun& run, unsigned shape);
@@ -192,5 +211,30 @@ private:
     Sampler sampler_;
     std::uint64_t tiny_objects_ = 0;  // since the last flush of counts
 };
+
+inline bool SweptCache::give_back(unsigned shape, std::uintptr_t slot) {
+    auto* link = reinterpret_cast<ReturnedLink*>(slot);
+    if (link->is_intact(slot)) return false;
+    CAIRN_ASSERT(is_active(shape));
+    if (!is_unzeroed_shape(static_cast<ShapeId>(shape)))
+        __builtin_memset(link, 0, runs_[shape].slot_bytes);
+    ReturnedSlots& slots = returned_[shape];
+    link->next = ~slots.first;
+    link->seal = ReturnedLink::seal_of(slot, link->next);
+    slots.first = slot;
+    return true;
+}
+
+inline std::uintptr_t SweptCache::take_returned(unsigned shape) {
+    ReturnedSlots& slots = returned_[shape];
+    const std::uintptr_t slot = slots.first;
+    if (slot == 0 || slots.reused >= most_uncounted) return 0;
+    auto* link = reinterpret_cast<ReturnedLink*>(slot);
+    if (!link->is_intact(slot)) [[unlikely]] return slots.first = 0;
+    slots.first = ~link->next;
+    *link = {};
+    ++slots.reused;
+    return slot;
+}
 
 }  // namespace cairn::heap

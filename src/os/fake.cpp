@@ -27,7 +27,7 @@ constexpr Marks prepared_marks = set_of(Mark::prepared) | set_of(Mark::lost);
 
 constexpr const char* mark_names[] = {"none", "reserved", "prepared", "prepared", "ready", "foreign"};
 constexpr const char* move_names[] = {"alloc", "free", "reserve", "release", "map", "used", "unused", "fault",
-                                      "want_huge_pages", "refuse_huge_pages", "any"};
+                                      "back", "want_huge_pages", "refuse_huge_pages", "any"};
 
 [[noreturn]] void die(Move move, const void* start, std::size_t bytes, const char* why) {
     base::Message text;
@@ -515,6 +515,12 @@ void unused(void* start, std::size_t bytes) {
 void fault(void* start, std::size_t bytes) {
     Hold hold;
     take_away(Move::fault, start, bytes, Mark::reserved);
+}
+
+void back(void* start, std::size_t bytes) {
+    Hold hold;
+    (void)fake::begin(Move::back);
+    fake::check_marks(Move::back, start, bytes, set_of(Mark::ready));
 }
 
 void want_huge_pages(void* start, std::size_t bytes) {

@@ -18,7 +18,7 @@ namespace cairn::os::fake {
 
 enum class State : std::uint8_t { none, reserved, prepared, ready, foreign };
 enum class Move : std::uint8_t {
-    alloc, free, reserve, release, map, used, unused, fault, want_huge_pages, refuse_huge_pages, any
+    alloc, free, reserve, release, map, used, unused, fault, back, want_huge_pages, refuse_huge_pages, any
 };
 inline constexpr unsigned move_count = static_cast<unsigned>(Move::any) + 1;
 

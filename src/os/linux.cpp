@@ -38,6 +38,7 @@ constexpr std::size_t page_bytes_max = std::size_t{512} << 10;
 constexpr std::size_t huge_page_bytes_max = base::chunk_bytes;
 
 constexpr std::size_t not_read = ~std::size_t{0};
+constexpr int advice_populate_write = 23;   // MADV_POPULATE_WRITE, Linux 5.14
 constexpr int advice_dontneed_locked = 24;  // MADV_DONTNEED_LOCKED, Linux 5.18: DONTNEED for mlock()ed memory
 
 constinit base::Counter ready_bytes;                                  // [atomic]
@@ -186,6 +187,10 @@ void fault(void* start, std::size_t bytes) {
     if (map_anonymous(start, bytes, PROT_NONE, MAP_FIXED) == nullptr && !is_protected) {
         base::fatal("the OS refused to protect memory (too many mappings?)");
     }
+}
+
+void back(void* start, std::size_t bytes) {
+    (void)advise(start, bytes, advice_populate_write);
 }
 
 void want_huge_pages(void* start, std::size_t bytes) {

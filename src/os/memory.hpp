@@ -67,6 +67,8 @@ inline constexpr bool unused_reads_zero = true;
 #else
 inline constexpr bool unused_reads_zero = false;
 #endif
+// A hint: all of the ready range is about to be written.
+void back(void* start, std::size_t bytes);
 // Hints: back the range with huge pages when touched, or do not.
 void want_huge_pages(void* start, std::size_t bytes);
 void refuse_huge_pages(void* start, std::size_t bytes);

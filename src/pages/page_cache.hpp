@@ -62,6 +62,19 @@ public:
         return {base_ + first * base::page_bytes, scavenged * base::page_bytes};
     }
 
+    // Counts scavenged pages that follow a run as backed, up to the next multiple of `unit` bytes. Returns:
+    // their bytes, which the caller commits with the run. Needs: the run was of this cache.
+    std::size_t take_ahead(std::uintptr_t run_end, std::size_t unit) {
+        const std::size_t end = run_end - base_;
+        const auto first = static_cast<unsigned>(end / base::page_bytes);
+        if (first >= capacity_pages) return 0;
+        const auto most = static_cast<unsigned>((base::align_up(end, unit) - end) / base::page_bytes);
+        const auto there = static_cast<unsigned>(std::countr_one(scavenged_mask_ >> first));
+        const unsigned count = there < most ? there : most;
+        scavenged_mask_ &= ~base::bit_range(first, count);
+        return count * base::page_bytes;
+    }
+
     // Gives every page back and leaves the cache empty. Needs: Rank::heap held.
     void flush(PageAlloc& allocator);
 

@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 constexpr std::uint64_t ms = 1'000'000;
 
-// Bytes freed and time taken by a cycle of either kind; of a young one that follows k others.
+// Bytes freed and time taken by a cycle of either kind; of a young one that follows k others. As much is
+// allocated between two cycles as the first of them freed.
 struct Program {
     std::uint64_t full_freed, full_ns, young_freed, young_ns, worse_each;
 };
@@ -25,15 +26,18 @@ Lived live(const Program& program, unsigned cycles) {
     Lived lived;
     unsigned in_a_row = 0;
     std::uint64_t kept = 0;  // garbage that young cycles left
+    std::uint64_t room = program.full_freed;
     bool has_marks = false;
     for (unsigned i = 0; i < cycles; ++i) {
         if (has_marks && policy.prefers_young()) {
             const std::uint64_t lost = std::min(program.young_freed, in_a_row++ * program.worse_each);
             kept += lost;
-            policy.note(true, program.young_freed - lost, program.young_ns);
+            policy.note(true, room, program.young_freed - lost, program.young_ns);
+            room = program.young_freed - lost;
             ++lived.young;
         } else {
-            policy.note(false, program.full_freed + kept, program.full_ns);
+            policy.note(false, room, program.full_freed + kept, program.full_ns);
+            room = program.full_freed;
             in_a_row = 0;
             kept = 0;
             ++lived.full;
@@ -67,10 +71,13 @@ TEST(AgePolicy, EndsARowOfYoungCyclesWhenTheyFreeLessThanTheMean) {
 
 TEST(AgePolicy, ChangesItsMindWhenTheProgramDoes) {
     AgePolicy policy;
+    bool was_young = false;
     const auto cycle = [&](bool is_young_good) {
         const bool is_young = policy.prefers_young();
-        if (is_young) policy.note(true, is_young_good ? 4 * mib : 0, ms);
-        else policy.note(false, 4 * mib, 4 * ms);
+        const std::uint64_t young_freed = is_young_good ? 4 * mib : mib / 4;
+        policy.note(is_young, was_young ? young_freed : 4 * mib, is_young ? young_freed : 4 * mib,
+                    is_young ? ms : 4 * ms);
+        was_young = is_young;
     };
     for (int i = 0; i < 100; ++i) cycle(true);
     EXPECT_TRUE(policy.wants_young_cycles());
@@ -87,8 +94,21 @@ TEST(AgePolicy, ChangesItsMindWhenTheProgramDoes) {
 
 TEST(AgePolicy, TakesACycleWithoutTimeOrGain) {
     AgePolicy policy;
-    for (int i = 0; i < 100; ++i) policy.note(policy.prefers_young(), 0, 0);
-    policy.note(false, mib, ms);
+    for (int i = 0; i < 100; ++i) policy.note(policy.prefers_young(), 0, 0, 0);
+    policy.note(false, mib, mib, ms);
+}
+
+TEST(AgePolicy, LearnsFromAProgramThatGrows) {
+    // Nothing dies; full cycles read all there is, young ones what is new.
+    AgePolicy policy;
+    std::uint64_t heap = mib;
+    for (int i = 0; i < 12; ++i) {
+        const bool is_young = policy.prefers_young();
+        const std::uint64_t made = is_young ? heap / 4 : heap;
+        heap += made;
+        policy.note(is_young, made, 0, (is_young ? made : heap) / 64);
+    }
+    EXPECT_TRUE(policy.wants_young_cycles());
 }
 
 }  // namespace

@@ -230,6 +230,25 @@ TEST_P(SpanAllocTest, OfALongMallocObjectTheFrontIsNamed) {
     spans.verify();
 }
 
+TEST_P(SpanAllocTest, SmallSpansBackWhatComesNext) {
+    LocalPages local;
+    while (local.pages.is_empty()) ASSERT_NE(large(1, &local), nullptr);
+    const std::size_t ahead = local.pages.free_pages() - local.pages.scavenged_pages();
+    EXPECT_GT(ahead, 0u);
+    EXPECT_LT(ahead * page_bytes, 64u << 10);
+    const std::uint64_t ready = spans.ready_bytes();
+    for (std::size_t i = 0; i < ahead; ++i) {
+        Span* const next = large(1, &local);
+        ASSERT_NE(next, nullptr);
+        EXPECT_FALSE(next->needs_zero);
+        EXPECT_TRUE(is_zero(next));
+    }
+    EXPECT_EQ(spans.ready_bytes(), ready) << "counted when it was backed";
+    EXPECT_EQ(local.pages.free_pages(), local.pages.scavenged_pages());
+    spans.flush(local);
+    spans.verify();
+}
+
 TEST_P(SpanAllocTest, FreePagesAreCountedAndReturned) {
     Span* span = large(600);
     std::memset(start_of(span), 1, span->bytes());

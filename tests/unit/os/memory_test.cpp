@@ -174,7 +174,9 @@ TEST_F(Memory, UnusedWorksOnLockedMemory) {
 
 TEST_F(Memory, HintsAreHarmless) {
     char* start = static_cast<char*>(alloc(range_bytes, stat_));
+    back(start, range_bytes);
     std::memset(start, 3, range_bytes);
+    back(start, range_bytes / 2);
     want_huge_pages(start, range_bytes);
     refuse_huge_pages(start, range_bytes);
     EXPECT_EQ(start[range_bytes / 2], 3);
@@ -209,6 +211,8 @@ TEST_F(Memory, KeepsErrno) {
     expect_kept("reserve_aligned, refused");
     ASSERT_TRUE(map(start, range_bytes, stat_));
     used(start, range_bytes, range_bytes);
+    back(start, range_bytes);
+    back(start + 1, mib);
     want_huge_pages(start, range_bytes);
     refuse_huge_pages(start, range_bytes);
     unused(start, mib);

@@ -44,6 +44,20 @@ TEST(PageCache, CountsTheScavengedPagesOfARun) {
     EXPECT_EQ(cache.allocate(1).scavenged_bytes, 0u);
 }
 
+TEST(PageCache, BacksWhatFollowsARunUpToAUnit) {
+    constexpr std::size_t unit = 8 * page_bytes;
+    PageCache cache(start, ~std::uint64_t{0}, ~std::uint64_t{1 << 12});
+    ASSERT_EQ(cache.allocate(3).scavenged_bytes, 3 * page_bytes);
+    EXPECT_EQ(cache.take_ahead(start + 3 * page_bytes, unit), 5 * page_bytes);
+    EXPECT_EQ(cache.scavenged_pages(), 64u - 1 - 8);
+    EXPECT_EQ(cache.free_pages(), 61u) << "still free";
+    EXPECT_EQ(cache.take_ahead(start + 3 * page_bytes, unit), 0u) << "backed already";
+    EXPECT_EQ(cache.allocate(6).scavenged_bytes, page_bytes) << "the rest was ahead";
+    EXPECT_EQ(cache.take_ahead(start + 9 * page_bytes, unit), 3 * page_bytes) << "up to a backed one";
+    EXPECT_EQ(cache.take_ahead(start + 16 * page_bytes, unit), 0u) << "ends with a unit";
+    EXPECT_EQ(cache.take_ahead(start + 64 * page_bytes, unit), 0u) << "ends with the cache";
+}
+
 TEST(PageCache, TakesAllFreePagesOfTheFirstGroupAndGivesThemBack) {
     Metadata metadata;
     PageAlloc alloc;
