@@ -240,7 +240,7 @@ void report_leaks();
 
 // ---- the rest
 
-// [atomic] an object may be uncollectable, have a finalizer or be disclaimed; set before the first one is.
+// [atomic] an object may be uncollectable, disclaimed, or have a finalizer or a caller; set before.
 extern constinit std::atomic<bool> is_free_special;
 void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] bool has_uncollectables();
