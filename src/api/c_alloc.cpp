@@ -46,9 +46,13 @@ unsigned class_for(std::size_t bytes, std::size_t align) {
 }
 
 void* allocate_shape(Mutator& thread, unsigned shape) {
+    {
+        Allocating now(thread);
+        const std::uintptr_t slot = thread.cache.runs()[shape].try_take();
+        if (slot != 0) [[likely]] return reinterpret_cast<void*>(slot);
+    }
+    if (void* const object = gc_runtime.collector.try_next_run(thread, shape)) [[likely]] return object;
     Allocating now(thread);
-    const std::uintptr_t slot = thread.cache.runs()[shape].try_take();
-    if (slot != 0) [[likely]] return reinterpret_cast<void*>(slot);
     return gc_runtime.collector.allocate_small(thread, shape);
 }
 

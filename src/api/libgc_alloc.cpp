@@ -87,10 +87,13 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     return object != nullptr ? object : out_of_memory(bytes);
 }
 
-// The run is empty: what the thread freed comes next.
+// The run is empty: what the thread freed comes next, then the next run of its span.
 [[gnu::noinline]] void* allocate_again(std::size_t bytes, heap::ShapeId shape) {
-    if (mutator != nullptr && mutator->cache.has_returned(shape))
-        if (void* const object = collector().try_reuse(*mutator, shape)) [[likely]] return object;
+    if (mutator != nullptr) [[likely]] {
+        void* const object = mutator->cache.has_returned(shape) ? collector().try_reuse(*mutator, shape)
+                                                                : collector().try_next_run(*mutator, shape);
+        if (object != nullptr) [[likely]] return object;
+    }
     return allocate_slow(bytes, shape, 16);
 }
 

@@ -138,6 +138,9 @@ public:
     // The short way, for what starts at `start`: false where more is to be done, or it is to be done later.
     [[nodiscard, gnu::always_inline]] bool try_free(Mutator& mutator, std::uintptr_t start,
                                                     heap::ShapeId shape);
+    // The next slot of the thread's current span, when its run is empty; nullptr: there is none, or it is not
+    // the time.
+    [[nodiscard, gnu::always_inline]] void* try_next_run(Mutator& mutator, unsigned shape);
     // A slot that the thread freed; nullptr: there is none, or it is not the time.
     [[nodiscard, gnu::always_inline]] void* try_reuse(Mutator& mutator, heap::ShapeId shape);
     // Notes pointers that are overwritten or stored while marking.
@@ -389,6 +392,17 @@ inline bool Collector::try_free(Mutator& mutator, std::uintptr_t start, heap::Sh
 inline void* Collector::try_reuse(Mutator& mutator, heap::ShapeId shape) {
     if (mutator.is_interrupted() || !fork_gate.try_enter(mutator.thread)) [[unlikely]] return nullptr;
     auto* const slot = reinterpret_cast<void*>(mutator.cache.take_returned(shape));
+    World::leave_runtime(mutator.thread);
+    return slot;
+}
+
+inline void* Collector::try_next_run(Mutator& mutator, unsigned shape) {
+    if (mutator.is_interrupted() || !fork_gate.try_enter(mutator.thread)) [[unlikely]] return nullptr;
+    mutator.is_allocating = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // before the run changes
+    auto* const slot = reinterpret_cast<void*>(mutator.cache.take_next_run(shape));
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // after it has
+    mutator.is_allocating = false;
     World::leave_runtime(mutator.thread);
     return slot;
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "heap/span.hpp"
 
+#include <bit>
 #include <cstring>
 
 #include "base/bits.hpp"
@@ -9,6 +10,33 @@
 namespace cairn::heap {
 
 namespace {
+
+// Bits at which slots start, in any word of a span whose slots divide a KiB; 0: they do not.
+constexpr std::uint64_t starts_of(std::size_t slot_bytes) {
+    const std::size_t step = slot_bytes >> pages::granule_shift;
+    if ((slot_bytes & (slot_bytes - 1)) != 0 || step > 64) return 0;
+    return step == 64 ? 1 : ~std::uint64_t{0} / ((std::uint64_t{1} << step) - 1);
+}
+
+// First slot at or after `slot` whose allocated bit is clear; `slots` when there is none.
+std::size_t next_free(const Span& span, const pages::ObjectMap& objects, std::size_t slot) {
+    const std::uint64_t starts = starts_of(span.slot_bytes);
+    if (starts == 0 || slot >= span.slots) {
+        while (slot < span.slots && objects.is_allocated(span.slot_address(slot))) ++slot;
+        return slot;
+    }
+    std::uintptr_t address = span.slot_address(slot);
+    std::uint64_t from = starts & ~std::uint64_t{0} << (address >> pages::granule_shift & 63);
+    address = base::align_down(address, std::uintptr_t{1} << pages::pair_shift);
+    for (; address < span.limit; address += std::uintptr_t{1} << pages::pair_shift, from = starts) {
+        // relaxed: the owner's own bits
+        const std::uint64_t word = from & ~objects.pair(address).allocated.load(std::memory_order_relaxed);
+        if (word == 0) continue;
+        address += static_cast<std::uintptr_t>(std::countr_zero(word)) << pages::granule_shift;
+        return address >= span.limit ? span.slots : span.slot_of(address);
+    }
+    return span.slots;
+}
 
 // First slot at or after `slot` whose allocated bit is set; `slots` when there is none. Reads a word at a
 // time: bits are set at starts of slots only.
@@ -33,8 +61,7 @@ std::size_t next_allocated(const Span& span, const pages::ObjectMap& objects, st
 
 Span::Run Span::take_run(const pages::ObjectMap& objects, std::size_t max_slots, bool is_black,
                          bool must_zero) {
-    std::size_t first = free_index;
-    while (first < slots && objects.is_allocated(slot_address(first))) ++first;
+    const std::size_t first = next_free(*this, objects, free_index);
     if (first == slots) {
         free_index = slots;
         return {};

@@ -134,6 +134,11 @@ public:
     }
     // Steps 3 and 4.
     [[nodiscard]] void* allocate_slow(unsigned shape);
+    // Step 3 alone: 0 when the current span has no more. Needs: the run is empty.
+    [[nodiscard]] std::uintptr_t take_next_run(unsigned shape) {
+        AllocationRun& run = runs_[shape];
+        return run.span != nullptr && take_run(run) ? run.try_take() : 0;
+    }
 
     // Keeps a slot that nobody uses any more for this thread's next allocations of the shape. False: it was
     // kept already. Needs: no cycle marks, its span is swept, it is no tiny block, the shape is active.
