@@ -36,7 +36,8 @@ PROGRAMS = {
     "ecl trees": ["ecl", "--norc", "--shell", "HERE/trees.lisp"],
     "ecl hash": ["ecl", "--norc", "--shell", "HERE/hash.lisp"],
     "w3m": ["w3m", "-dump", "WORK/page.html"],
-    "nix": ["nix-instantiate", "--eval", "--strict", "HERE/values.nix"],
+    "nix": ["nix-instantiate", "--eval", "--strict", "--arg", "many", "400000", "--arg", "deep", "26",
+            "HERE/../../tests/libgc/clients/values.nix"],
     "asy": ["asy", "-noV", "-f", "eps", "-o", "WORK/out", "HERE/draw.asy"],
     "C trees": ["WORK/trees"],
 }

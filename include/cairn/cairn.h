@@ -69,6 +69,8 @@ CAIRN_API void* cairn_alloc_noscan(size_t size) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1
 CAIRN_API void* cairn_alloc_conservative(size_t size) CAIRN_NOEXCEPT CAIRN_ALLOCATOR(1);
 // Frees now what the program knows to be unreachable. Its finalizer is forgotten, its cleanups run, weak
 // handles of it become NULL. NULL is ignored; an address that is no object of this heap is ignored too.
+// Its memory is used again at once: a small object's by this thread's next allocations of its kind and size,
+// a large one's by anybody's. But while a cycle marks nothing is freed: the next cycle takes the object.
 CAIRN_API void cairn_free(void* object CAIRN_NOESCAPE) CAIRN_NOEXCEPT;
 
 // ---- storing a pointer into a CAIRN_TYPED object

@@ -10,12 +10,16 @@
 //   libgc_threads.cpp    registration, blocking, the lock, creation of threads
 //   libgc_suspend.cpp    threads that the program suspends
 //   libgc_collect.cpp    cycles, roots, statistics
+//   libgc_gcj.cpp        objects that begin with a pointer to their type
+//   libgc_events.cpp     what the program is told as a cycle goes on
+//   libgc_leaks.cpp      unreachable objects that the program did not free, reported
+//   libgc_output.cpp     what is printed, the end of wrong programs, all objects there are
 //   libgc_other.cpp      debug variants, and what is nothing here
 //
 // A client calls on any thread, at any time, also before GC_init: self() attaches the thread and starts
-// everything. Callbacks of the client are made in two places only: with the world stopped, by the
-// collector's thread, those that push and mark; and by a thread of the client that comes by on a slow path,
-// those that are notices or finalizers (run_pending).
+// everything. Callbacks of the client are made in two places only: by the thread that runs a cycle, most of
+// them with the world stopped, those that push and mark and tell of events; and by a thread of the client
+// that comes by on a slow path, those that are notices or finalizers (run_pending).
 //
 // Floor: api. Locks: alloc_lock, under which links, finalizers, kinds and uncollectable objects change.
 // SPDX-License-Identifier: MIT
@@ -39,6 +43,11 @@
 #include "cairn/compat/gc/gc_typed.h"
 #include "cairn/compat/gc/javaxfc.h"
 #include "gc/client_marking.hpp"
+
+extern "C" {
+__attribute__((visibility("default"), format(printf, 1, 2))) void GC_printf(const char* format, ...);
+__attribute__((visibility("default"), format(printf, 1, 2))) void GC_err_printf(const char* format, ...);
+}
 
 namespace cairn::api::libgc {
 
@@ -138,6 +147,8 @@ inline constexpr int most_kinds = 16;
 [[nodiscard]] void* allocate_kind(std::size_t bytes, int kind);
 // The kind that a shape tells; -1: one without a number of its own.
 [[nodiscard]] int kind_of_shape(const heap::Shape& shape, heap::ShapeId id);
+// Gives a reserved number to a mark procedure; false: it is not to be had. Needs: alloc_lock.
+[[nodiscard]] bool set_procedure(int index, GC_mark_proc procedure);
 // What GC_oom_fn makes of it.
 [[nodiscard]] void* out_of_memory(std::size_t bytes);
 
@@ -148,6 +159,7 @@ inline constexpr std::uint32_t pending_end = 2;         // a cycle is over
 inline constexpr std::uint32_t pending_finalizers = 4;  // and has queued finalizers
 inline constexpr std::uint32_t pending_warning = 8;     // about finalizers that will never be called
 inline constexpr std::uint32_t pending_disclaim = 16;   // objects wait for their disclaim procedure
+inline constexpr std::uint32_t pending_leaks = 32;      // leaks wait to be reported
 extern constinit std::atomic<std::uint32_t> pending;    // [atomic]
 void run_pending_slow();
 inline void run_pending() {
@@ -160,6 +172,29 @@ inline void note_pending(std::uint32_t what) {
 // Calls the start callback on the calling thread.
 void call_start_callback();
 
+// ---- callbacks in the middle of our work (libgc_events.cpp)
+
+// While one is made on this thread.
+class Calling {
+public:
+    Calling();
+    ~Calling();
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+    [[nodiscard]] static bool is_now();
+
+private:
+    bool before_;
+};
+void on_cycle_event(gc::CycleEvent event);
+void tell_of_threads(GC_EventType event);
+void tell_heap_size();
+// Where libc's name of a thread is its own address at a fixed distance from the thread pointer.
+[[nodiscard]] pthread_t pthread_of(std::uintptr_t thread_pointer);
+[[nodiscard]] std::uintptr_t pointer_of(pthread_t thread);
+// Tells of objects that have become ready for their finalizers; Needs: alloc_lock.
+void tell_of_queued();
+
 // ---- parts of a cycle, with the world stopped
 
 void push_finalizers(gc::ClientSink& sink);
@@ -168,6 +203,8 @@ void clear_links(gc::ClientSink& sink, bool are_long);
 void drop_dangling_links(gc::ClientSink& sink, bool are_long);
 void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind);
 void push_client_roots(gc::ClientSink& sink);
+// While marking, by any thread.
+[[nodiscard]] gc::Description describe(std::uintptr_t object, std::size_t bytes, unsigned kind);
 // Forgets finalizer and links of an object that is freed. Needs: alloc_lock.
 void forget_finalizer(std::uintptr_t object);
 // False: no object has one. Without the lock, as the next.
@@ -190,19 +227,42 @@ void set_spared(std::uintptr_t object, bool is_spared);
 // Frees an object of such a kind without asking. Needs: alloc_lock.
 void free_disclaimed(gc::Mutator& by, std::uintptr_t object);
 
+// ---- leaks (libgc_leaks.cpp)
+
+// Notes who allocated the object, where leaks are looked for; returns it.
+void* with_caller(void* object, std::size_t bytes, const char* file, int line);
+// The object is freed by the program.
+void forget_caller(std::uintptr_t object);
+// In the last stop, when all that is reachable is marked.
+void find_leaks(gc::ClientSink& sink);
+// Reports what was found, and frees it.
+void report_leaks();
+
 // ---- the rest
 
-// [atomic] an object may be uncollectable, have a finalizer or be disclaimed; set before the first one is.
+// [atomic] an object may be uncollectable, disclaimed, or have a finalizer or a caller; set before.
 extern constinit std::atomic<bool> is_free_special;
 void free_uncollectable(std::uintptr_t object);
 [[nodiscard]] bool has_uncollectables();
 [[nodiscard]] int uncollectable_kind(std::uintptr_t object);  // 0: it is not
 void read_settings();
 void prepare_roots();
+void set_root_filter();
 void follow_cleared_roots();  // before a cycle, by the collector's thread
+void read_output_settings();
+void note_finalization_cycle(std::uintptr_t object);
 void warn(const char* format, GC_word argument);
-extern constinit std::uint64_t least_heap_bytes;  // GC_expand_hp; grows
-extern constinit std::uint64_t most_heap_bytes;  // GC_set_max_heap_size; 0: none
+// The program uses the interface wrongly: GC_set_abort_func's is told, then the end.
+[[noreturn]] void stop_program(const char* message);
+// GC_stop_world_external and its end. Needs: alloc_lock.
+void note_external_stop(bool now);
+[[nodiscard]] std::size_t link_count(bool are_long);
+[[nodiscard]] std::size_t finalizer_count();
+extern constinit std::uint64_t least_heap_bytes;  // before the next cycle
+extern constinit std::uint64_t asked_heap_bytes;  // what GC_expand_hp was told; 0: nothing
+extern constinit std::uint64_t most_heap_bytes;   // GC_set_max_heap_size; 0: none
+// GC_set_stop_func's, asked before each cycle that the program has not asked for itself.
+[[nodiscard]] bool is_declined_by_client();
 extern constinit GC_start_callback_proc start_callback;
 
 }  // namespace cairn::api::libgc

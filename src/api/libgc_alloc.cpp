@@ -83,6 +83,7 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
                                 ? reinterpret_cast<void*>(thread.cache.runs()[shape].try_take())
                                 : collector().allocate_small(thread, shape);
     }
+    if (GC_on_heap_resize != nullptr) [[unlikely]] tell_heap_size();
     return object != nullptr ? object : out_of_memory(bytes);
 }
 
@@ -170,8 +171,9 @@ namespace {
         free_uncollectable(found.start);
         forget_finalizer(found.start);
     }
-    if (is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
+    if (GC_find_leak != 0 || is_disclaimed(kind_of_shape(*found.shape, found.shape_id))) {
         Locked lock(thread);
+        forget_caller(found.start);
         return free_disclaimed(thread, found.start);
     }
     if (!collector().try_free(thread, found.start, found.shape_id)) collector().free(thread, object);
@@ -226,7 +228,7 @@ void* reallocate(void* pointer, std::size_t bytes) {
         return nullptr;
     }
     const Object object = object_of(pointer);
-    if (object.start == 0) base::fatal("GC_realloc of an address that is no object");
+    if (object.start == 0) stop_program("GC_realloc of an address that is no object");
     const bool is_scanned = object.shape->rule != heap::ScanRule::nothing;
     const std::size_t room = object.bytes - extra_bytes;
     if (bytes <= room && bytes >= object.bytes / 2) {

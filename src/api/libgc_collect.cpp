@@ -23,6 +23,7 @@ namespace cairn::api::libgc {
 
 constinit std::uint64_t most_heap_bytes = 0;
 constinit std::uint64_t least_heap_bytes = 4 << 20;
+constinit std::uint64_t asked_heap_bytes = 0;
 constinit GC_start_callback_proc start_callback = nullptr;
 
 namespace {
@@ -38,35 +39,69 @@ void in_runtime(Function function) {
 }
 
 struct Heap {
-    std::uint64_t bytes, unused, since_gc, total;
+    std::uint64_t bytes, unused, since_gc, total, freed;
 };
 
-Heap heap_now() {
-    (void)self();
-    return inside<Heap>({}, [] {
-        const gc::CollectorStats stats = collector().stats();
-        const heap::SpanAlloc& spans = runtime.heap.spans();
-        Heap now{};
-        now.bytes = spans.in_use_bytes() + spans.backed_free_bytes();
-        now.unused = now.bytes - std::min(now.bytes, stats.live_bytes);
-        now.since_gc = stats.live_bytes - std::min(stats.live_bytes, stats.marked_bytes);
-        now.total = stats.allocated_bytes;
-        return now;
-    });
+// Inside of the runtime, or where the program is called in the middle of a cycle.
+Heap read_heap() {
+    const gc::CollectorStats stats = collector().stats();
+    const heap::SpanAlloc& spans = runtime.heap.spans();
+    Heap now{};
+    now.bytes = std::max(spans.in_use_bytes() + spans.backed_free_bytes(), asked_heap_bytes);
+    now.unused = now.bytes - std::min(now.bytes, stats.live_bytes);
+    now.since_gc = stats.live_bytes - std::min(stats.live_bytes, stats.marked_bytes);
+    now.total = stats.allocated_bytes;
+    now.freed = stats.freed_bytes;
+    return now;
 }
+
+Heap heap_now() {
+    if (Calling::is_now()) return read_heap();
+    (void)self();
+    return inside<Heap>({}, read_heap);
+}
+
+constinit std::atomic<GC_stop_func> stop_func{nullptr};  // [atomic]
+constinit std::atomic<GC_has_static_roots_func> has_static_roots{nullptr};  // [atomic]
+constinit std::atomic<unsigned> asking{0};               // [atomic] threads in collect_now()
 
 // A whole cycle that the calling thread waits for, with what the client wants to hear of it.
 void collect_now() {
     gc::Mutator& thread = self();
     if (GC_dont_gc != 0) return;
     call_start_callback();
+    asking.fetch_add(1, std::memory_order_relaxed);  // relaxed: the request for the cycle comes later
     collector().collect(thread);
+    asking.fetch_sub(1, std::memory_order_relaxed);  // relaxed: as above
     pending.fetch_and(~pending_start, std::memory_order_relaxed);  // relaxed: it was called
     ask_doomed(true);
+    report_leaks();
     run_pending();
+    tell_heap_size();
+}
+
+// [owner] Since GC_start_performance_measurement, which the program calls before its threads.
+constinit bool is_measuring = false;
+constinit std::uint64_t measured_from_ns = 0;
+
+std::uint64_t stopped_ns() {
+    if (Calling::is_now()) return collector().stats().stops.total_ns;
+    (void)self();
+    return inside<std::uint64_t>(0, [] { return collector().stats().stops.total_ns; });
 }
 
 }  // namespace
+
+void set_root_filter() {
+    const auto ask = [](const char* name, std::uintptr_t low, std::uintptr_t high) {
+        // acquire: pairs with GC_register_has_static_roots_callback()
+        const auto call = has_static_roots.load(std::memory_order_acquire);
+        Calling now;
+        return call == nullptr || call(name, reinterpret_cast<void*>(low), high - low) != 0;
+    };
+    const bool is_wanted = has_static_roots.load(std::memory_order_relaxed) != nullptr;  // relaxed: ours
+    collector().roots().filter_modules(is_wanted ? +ask : nullptr);
+}
 
 // Pointers are found by where they point, so that a program's own address tells its image.
 void prepare_roots() {
@@ -78,7 +113,16 @@ void prepare_roots() {
         } else {
             roots.add_all_modules();
         }
+        set_root_filter();
     });
+}
+
+bool is_declined_by_client() {
+    const auto wants_none = stop_func.load(std::memory_order_acquire);  // acquire: what it needs
+    // relaxed: see collect_now()
+    if (wants_none == nullptr || asking.load(std::memory_order_relaxed) != 0) return false;
+    Calling now;
+    return wants_none() != 0;
 }
 
 // GC_clear_roots takes static data away only where GC_no_dls is set too, be it later: else the original would
@@ -110,7 +154,10 @@ extern "C" {
 
 // ---- cycles
 
-void GC_gcollect() { collect_now(); }
+void GC_gcollect() {
+    (void)self();
+    if (!is_declined_by_client()) collect_now();
+}
 void GC_gcollect_and_unmap() {
     collect_now();
     in_runtime([] { (void)runtime.heap.spans().scavenge(SIZE_MAX, true); });
@@ -120,6 +167,12 @@ int GC_try_to_collect(GC_stop_func stop) {
     if (GC_dont_gc != 0 || (stop != nullptr && stop() != 0)) return 0;
     collect_now();
     return 1;
+}
+void GC_set_stop_func(GC_stop_func call) {
+    stop_func.store(call, std::memory_order_release);  // release: what the program set up for it
+}
+GC_stop_func GC_get_stop_func() {
+    return stop_func.load(std::memory_order_relaxed);  // relaxed: an address alone
 }
 // Cycles go on by themselves; so nothing is left to do.
 int GC_collect_a_little() {
@@ -148,7 +201,7 @@ GC_start_callback_proc GC_get_start_callback() { return start_callback; }
 void GC_add_roots(void* low, void* high) {
     bool is_done = false;
     in_runtime([&] { is_done = collector().roots().add_range(address_of(low), address_of(high)); });
-    if (!is_done) cairn::base::fatal("GC_add_roots: out of memory");
+    if (!is_done) stop_program("GC_add_roots: out of memory");
 }
 void GC_remove_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().remove_range(address_of(low), address_of(high)); });
@@ -162,8 +215,16 @@ void GC_clear_roots() {
 void GC_exclude_static_roots(void* low, void* high) {
     in_runtime([=] { (void)collector().roots().exclude_range(address_of(low), address_of(high)); });
 }
-void GC_clear_exclusion_table() {}
-void GC_register_has_static_roots_callback(GC_has_static_roots_func) {}
+void GC_clear_exclusion_table() {
+    in_runtime([] {
+        (void)collector().roots().readmit_range(sizeof(void*), UINTPTR_MAX - sizeof(void*) + 1);
+    });
+}
+// May come before all else: then prepare_roots() sees it.
+void GC_register_has_static_roots_callback(GC_has_static_roots_func call) {
+    has_static_roots.store(call, std::memory_order_release);  // release: what the program set up for it
+    if (cairn::api::gc_runtime.is_started()) set_root_filter();
+}
 int GC_is_tmp_root(void*) { return 0; }
 
 // Every displacement is one.
@@ -173,9 +234,10 @@ void GC_debug_register_displacement(size_t) {}
 // ---- sizes
 
 int GC_expand_hp(size_t bytes) {
-    (void)self();
+    asked_heap_bytes = heap_now().bytes + bytes;
     least_heap_bytes = std::max<std::uint64_t>(least_heap_bytes, 4 << 20) + bytes;
     in_runtime([] { collector().set_least_goal(least_heap_bytes); });
+    tell_heap_size();
     return 1;
 }
 void GC_set_max_heap_size(GC_word bytes) { most_heap_bytes = bytes; }
@@ -209,6 +271,8 @@ size_t GC_get_prof_stats(GC_prof_stats_s* stats, size_t bytes) {
     all.allocd_bytes_before_gc = now.total - now.since_gc;
     all.non_gc_bytes = GC_non_gc_bytes;
     all.gc_no = GC_gc_no;
+    all.markers_m1 = static_cast<GC_word>(GC_parallel);
+    all.reclaimed_bytes_before_gc = now.freed;
     all.obtained_from_os_bytes = cairn::os::mapped_ready();
     // What a later release knows beyond this is told as unknown.
     std::memset(stats, 0xff, bytes);
@@ -219,31 +283,13 @@ size_t GC_get_prof_stats_unsafe(GC_prof_stats_s* stats, size_t bytes) {
     return GC_get_prof_stats(stats, bytes);
 }
 
-void GC_start_performance_measurement() {}
+void GC_start_performance_measurement() {
+    if (!is_measuring) measured_from_ns = stopped_ns();
+    is_measuring = true;
+}
+// What the program waited in stops; the original's cycles are one stop.
 unsigned long GC_get_full_gc_total_time() {
-    (void)self();
-    return inside<unsigned long>(0, [] { return collector().stats().stops.total_ns / 1'000'000; });
-}
-
-void GC_dump_named(const char* name) {
-    const Heap now = heap_now();
-    dprintf(STDOUT_FILENO, "%s%scairn: heap %lu KiB, unused %lu KiB, %lu cycles, allocated %lu KiB in all\n",
-            name != nullptr ? name : "", name != nullptr ? ": " : "", now.bytes >> 10, now.unused >> 10,
-            GC_gc_no, now.total >> 10);
-}
-void GC_dump() { GC_dump_named(nullptr); }
-void GC_dump_regions() {}
-void GC_dump_finalization() {}
-
-// Every object that the last cycle left. Needs: the lock of GC_call_with_alloc_lock.
-void GC_enumerate_reachable_objects_inner(GC_reachable_object_proc call, void* data) {
-    cairn::heap::SpanAlloc& spans = runtime.heap.spans();
-    spans.addresses().for_each_span_start([&](std::uintptr_t, const cairn::heap::Span* span) {
-        if (span == nullptr || !span->is_alive() || !cairn::heap::is_swept(span->kind)) return;
-        for (size_t slot = 0; slot < span->slots; ++slot)
-            if (spans.objects().is_allocated(span->slot_address(slot)))
-                call(reinterpret_cast<void*>(span->slot_address(slot)), span->slot_bytes, data);
-    });
+    return is_measuring ? (stopped_ns() - measured_from_ns) / 1'000'000 : 0;
 }
 
 }  // extern "C"

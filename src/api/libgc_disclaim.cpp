@@ -14,13 +14,11 @@
 //
 // Floor: api. Locks: alloc_lock, or the world stopped.
 // SPDX-License-Identifier: MIT
-#include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "api/libgc.hpp"
+#include "api/white_objects.hpp"
 #include "heap/swept_cache.hpp"
-#include "os/memory.hpp"
 
 namespace cairn::api::libgc {
 
@@ -33,52 +31,8 @@ struct Disclaimer {
 constinit Disclaimer disclaimers[most_kinds];
 constinit std::atomic<unsigned> disclaimer_count{0};  // [atomic] kinds that have one
 
-// Addresses in rising order, each with a flag in its lowest bit.
-class AddressList {
-public:
-    static constexpr std::uintptr_t is_spared = 1;
-
-    [[nodiscard]] bool append(std::uintptr_t address) {
-        if (count_ == capacity_ && !grow()) return false;
-        is_sorted_ &= count_ == 0 || addresses_[count_ - 1] < address;
-        addresses_[count_++] = address;
-        return true;
-    }
-    void sort() {
-        if (!is_sorted_) std::sort(addresses_, addresses_ + count_);
-        is_sorted_ = true;
-    }
-    void clear() {
-        count_ = 0;
-        is_sorted_ = true;
-    }
-    [[nodiscard]] std::size_t count() const { return count_; }
-    [[nodiscard]] std::uintptr_t& operator[](std::size_t i) { return addresses_[i]; }
-    // The entry of an address from `from` on, nullptr if there is none. Needs: sorted.
-    [[nodiscard]] std::uintptr_t* find(std::uintptr_t address, std::size_t from) {
-        std::uintptr_t* const end = addresses_ + count_;
-        std::uintptr_t* const found = std::lower_bound(addresses_ + from, end, address);
-        return found != end && (*found & ~is_spared) == address ? found : nullptr;
-    }
-
-private:
-    [[nodiscard]] bool grow() {
-        const std::size_t bytes = capacity_ == 0 ? os::page_bytes() : 2 * capacity_ * sizeof(std::uintptr_t);
-        auto* fresh = static_cast<std::uintptr_t*>(os::alloc(bytes, memory_));
-        if (fresh == nullptr) return false;
-        if (count_ != 0) std::memcpy(fresh, addresses_, count_ * sizeof(std::uintptr_t));
-        if (addresses_ != nullptr) os::free(addresses_, capacity_ * sizeof(std::uintptr_t), memory_);
-        addresses_ = fresh;
-        capacity_ = bytes / sizeof(std::uintptr_t);
-        return true;
-    }
-
-    std::uintptr_t* addresses_ = nullptr;  // [lock]
-    std::size_t count_ = 0;                // [lock]
-    std::size_t capacity_ = 0;             // [lock]
-    bool is_sorted_ = true;                // [lock]
-    os::Stat memory_;
-};
+// Of an entry in the lists below: the program marked it.
+constexpr std::uintptr_t spared_flag = 1;
 
 constinit AddressList lists[2];                     // [lock] the doomed, and room for those of the next cycle
 constinit unsigned current = 0;                     // [lock]
@@ -101,26 +55,13 @@ int kind_of_span(const heap::Span& span) {
 
 // Visits every white object of the kinds that `chooses`. Needs: the world stopped.
 template <class Choose, class Visit>
-void for_each_white(Choose chooses, Visit visit) {
-    heap::SpanAlloc& spans = runtime.heap.spans();
-    const pages::ObjectMap::View map = spans.objects().view();
-    spans.addresses().for_each_span_start([&](std::uintptr_t, const heap::Span* span) {
-        if (span == nullptr || !span->is_alive() || !heap::is_swept(span->kind)) return;
-        const int kind = kind_of_span(*span);
-        if (procedure_of(kind) == nullptr || !chooses(kind)) return;
-        const std::uintptr_t end = span->is_large() ? span->base + 1 : span->end();
-        for (std::uintptr_t at = span->base; at < end; at += std::size_t{1} << pages::pair_shift) {
-            const pages::BitPair& pair = map.pair(at);
-            // relaxed, both: the world is stopped
-            std::uint64_t white = pair.allocated.load(std::memory_order_relaxed) &
-                                  ~pair.marked.load(std::memory_order_relaxed);  // relaxed: as above
-            for (; white != 0; white &= white - 1) {
-                const auto granule = static_cast<unsigned>(std::countr_zero(white));
-                const std::uintptr_t object = at + (std::uintptr_t{granule} << pages::granule_shift);
-                if (!heap::SweptCache::was_given_back(object)) visit(object, kind);
-            }
-        }
-    });
+void for_each_white_of(Choose chooses, Visit visit) {
+    for_each_white(
+        [&](const heap::Span& span) {
+            const int kind = kind_of_span(span);
+            return procedure_of(kind) != nullptr && chooses(kind);
+        },
+        visit);
 }
 
 // What is left of the last cycle's, and would not be found again: marked, but not by the program.
@@ -128,7 +69,7 @@ void carry_over(gc::ClientSink& sink, AddressList& into) {
     AddressList& from = lists[current];
     for (std::size_t i = next_to_ask; i < from.count(); ++i) {
         const std::uintptr_t object = from[i];
-        if (object == 0 || (object & AddressList::is_spared) != 0 || !sink.is_marked(object)) continue;
+        if (object == 0 || (object & spared_flag) != 0 || !sink.is_marked(object)) continue;
         if (!into.append(object)) return;
     }
 }
@@ -138,7 +79,7 @@ std::uintptr_t take_doomed() {
     AddressList& list = lists[current];
     while (next_to_ask < list.count()) {
         const std::uintptr_t object = list[next_to_ask++];
-        if ((object & AddressList::is_spared) == 0 && !heap::SweptCache::was_given_back(object))
+        if ((object & spared_flag) == 0 && !heap::SweptCache::was_given_back(object))
             return object;
     }
     return 0;
@@ -183,8 +124,8 @@ bool is_disclaimed(int kind) {
 
 void mark_from_disclaimed(gc::ClientSink& sink) {
     if (disclaimer_count.load(std::memory_order_relaxed) == 0) return;  // relaxed: the world is stopped
-    for_each_white([](int kind) { return disclaimers[kind].marks_from_all; },
-                   [&](std::uintptr_t object, int) { sink.scan_fields(object); });
+    for_each_white_of([](int kind) { return disclaimers[kind].marks_from_all; },
+                      [&](std::uintptr_t object) { sink.scan_fields(object); });
     sink.drain();
 }
 
@@ -193,11 +134,11 @@ void find_doomed(gc::ClientSink& sink) {
     AddressList& found = lists[1 - current];
     found.clear();
     carry_over(sink, found);
-    for_each_white([](int) { return true; },
-                   [&](std::uintptr_t object, int) {
-                       (void)found.append(object);  // without memory for it the next cycle finds it
-                       sink.mark_only(object);
-                   });
+    for_each_white_of([](int) { return true; },
+                      [&](std::uintptr_t object) {
+                          (void)found.append(object);  // without memory for it the next cycle finds it
+                          sink.mark_only(object);
+                      });
     found.sort();
     current = 1 - current;
     next_to_ask = 0;
@@ -228,7 +169,7 @@ bool is_doomed(std::uintptr_t object) {
     Locked lock(self());
     if (heap::SweptCache::was_given_back(object)) return true;
     const std::uintptr_t* entry = find_waiting(object);
-    return entry != nullptr && (*entry & AddressList::is_spared) == 0;
+    return entry != nullptr && (*entry & spared_flag) == 0;
 }
 
 void set_spared(std::uintptr_t object, bool is_spared) {
@@ -244,7 +185,7 @@ void free_disclaimed(gc::Mutator& by, std::uintptr_t object) {
     const Object found = object_of(pointer);
     if (found.shape == nullptr || found.start != object) return;
     // Whoever gets its place is not meant.
-    if (std::uintptr_t* entry = find_waiting(object)) *entry |= AddressList::is_spared;
+    if (std::uintptr_t* entry = find_waiting(object)) *entry |= spared_flag;
     if (found.shape->slot_bytes == 0) {
         std::memset(pointer, 0, found.bytes);
         heap::SweptCache::seal(object);  // before the memory may be another's
@@ -266,7 +207,7 @@ extern "C" {
 
 void GC_register_disclaim_proc(int kind, GC_disclaim_proc call, int marks_from_all) {
     Locked lock(self());
-    if (kind < 0 || kind >= most_kinds) cairn::base::fatal("GC_register_disclaim_proc: no such kind");
+    if (kind < 0 || kind >= most_kinds) stop_program("GC_register_disclaim_proc: no such kind");
     if (GC_find_leak != 0) return;
     disclaimers[kind].marks_from_all = marks_from_all != 0;
     disclaimers[kind].call.store(call, std::memory_order_release);  // release: pairs with procedure_of()

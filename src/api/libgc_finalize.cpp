@@ -43,6 +43,7 @@ constinit pages::TypedPool<Record> pool;
 constinit bool is_pool_ready = false;          // [lock] alloc_lock
 constinit Record* queue_first = nullptr;       // [lock] alloc_lock
 constinit Record* queue_last = nullptr;        // [lock] alloc_lock
+constinit Record* first_untold = nullptr;      // [lock] alloc_lock; in the queue
 constinit std::atomic<std::size_t> queued{0};  // [atomic] written under the lock
 
 struct Toggle {
@@ -64,11 +65,13 @@ void enqueue(Record* record) {
     if (queue_last == nullptr) queue_first = record;
     else queue_last->next = record;
     queue_last = record;
+    if (first_untold == nullptr) first_untold = record;
     queued.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint beside the lock
 }
 
 void set_finalizer(void* object, GC_finalization_proc call, void* data, GC_finalization_proc* old_call,
                    void** old_data, Order order) {
+    if (GC_find_leak != 0) return;  // as in the original, the old ones unsaid
     GC_finalization_proc before = nullptr;
     void* data_before = nullptr;
     bool is_refused = false;
@@ -131,7 +134,7 @@ void mark_held(gc::ClientSink& sink, const Record& record) {
     case Order::no_order: return;
     case Order::ignore_self: {
         const Object object = object_of(reinterpret_cast<const void*>(record.object));
-        if (object.shape->rule == heap::ScanRule::every_word) {
+        if (object.shape->rule != heap::ScanRule::nothing) {
             const auto* words = reinterpret_cast<const std::uintptr_t*>(object.start);
             for (std::size_t i = 0; i < object.bytes / sizeof(void*); ++i)
                 if (words[i] - object.start >= object.bytes) sink.push(words[i]);
@@ -207,6 +210,7 @@ void finish_finalizers(gc::ClientSink& sink) {
         if (sink.is_marked(entry.address)) return;
         mark_held(sink, *entry.value.record);
         const bool is_own = entry.value.record->order == Order::normal && sink.is_marked(entry.address);
+        if (is_own) note_finalization_cycle(entry.address);
         has_cycle |= is_own;
     });
     const std::size_t before = queued.load(std::memory_order_relaxed);  // relaxed: the world is stopped
@@ -216,10 +220,24 @@ void finish_finalizers(gc::ClientSink& sink) {
     clear_links(sink, true);
     drop_dangling_links(sink, true);
     find_doomed(sink);
+    find_leaks(sink);
     if (has_cycle) note_pending(pending_warning);
     // relaxed: the world is stopped
     if (queued.load(std::memory_order_relaxed) != before || before != 0) note_pending(pending_finalizers);
 }
+
+// Before any of their finalizers, by a thread of the program. The original does so in the cycle.
+void tell_of_queued() {
+    while (first_untold != nullptr) {
+        const Record* record = first_untold;
+        first_untold = record->next;
+        if (await_call == nullptr) continue;
+        Calling now;
+        await_call(reinterpret_cast<void*>(record->object));
+    }
+}
+
+std::size_t finalizer_count() { return table.count(); }
 
 bool has_finalizers() { return table.count() != 0; }
 
@@ -264,6 +282,7 @@ int GC_invoke_finalizers() {
         Record due{};
         {
             Locked lock(thread);
+            tell_of_queued();
             Record* record = queue_first;
             if (record == nullptr) break;
             due = *record;
@@ -282,12 +301,14 @@ int GC_invoke_finalizers() {
 void GC_finalize_all() {
     {
         Locked lock(self());
+        tell_of_queued();
         using Table = cairn::api::AddressTable<Entry>;
         table.sift([](const Table::Entry&) {},
                    [](const Table::Entry& entry) {
                        enqueue(entry.value.record);
                        return true;
                    });
+        first_untold = nullptr;  // they are called at once
     }
     (void)GC_invoke_finalizers();
 }

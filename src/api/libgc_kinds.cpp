@@ -2,20 +2,28 @@
 // and the root callback push.
 //
 //   descriptor           becomes
-//   length               every word may be a pointer
+//   length               every word may be a pointer; of the first words only: a bitmap
 //   bitmap               a shape with a pointer map, conservative: stores into it have no barrier
 //   GC_make_descriptor   procedure 1 with a number as environment: an entry of the table here, a bitmap too
 //   procedure >= 8       a deferred shape: the procedure is called with the world stopped
-//   per object           every word may be a pointer
+//   per object           a described shape: the marker asks for the descriptor that the object holds, or that
+//                        what its first word points to holds; one with a procedure is deferred
+//
+// A descriptor of an object lies where the program may be writing it. None yet (0, or a first word of 0)
+// means no pointers: the page is written when it comes, so the object is looked at again. Lengths and bitmaps
+// count as far as the object goes.
 //
 // Each kind of a client has shapes of its own, so that an object tells its kind.
 //
 // Floor: api. Locks: alloc_lock around the tables' growth; readers take numbers that were given out.
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "api/libgc.hpp"
 #include "heap/size_class.hpp"
+#include "heap/swept_cache.hpp"
 
 namespace cairn::api::libgc {
 
@@ -40,19 +48,22 @@ struct Descriptor {
     ShapeRow single;
 };
 
-enum class Scanning : std::uint8_t { every_word, nothing, map, procedure };
+enum class Scanning : std::uint8_t { every_word, nothing, map, procedure, per_object };
 
 struct Kind {
     Scanning scanning = Scanning::every_word;  // [fixed] once given out
     std::uint32_t descriptor = 0;              // [fixed] of `map`
     GC_mark_proc procedure = nullptr;          // [fixed]
     GC_word environment = 0;                   // [fixed]
+    GC_word descriptor_word = 0;               // [fixed] of `per_object`, as the client wrote it
+    bool adds_size = false;                    // [fixed] of `per_object`: to that comes the object's size
     ShapeRow row;
 };
 
 constinit Kind kinds[most_kinds];
 constinit std::atomic<unsigned> kind_count{first_user_kind};  // [atomic] grows under alloc_lock
-constinit GC_mark_proc procedures[GC_MAX_MARK_PROCS] = {};    // [lock] alloc_lock
+// [lock] alloc_lock; markers read those that were given out
+constinit GC_mark_proc procedures[GC_MAX_MARK_PROCS] = {};
 constinit unsigned procedure_count = GC_RESERVED_MARK_PROCS;  // [lock] alloc_lock
 constinit Descriptor* descriptors = nullptr;                  // [lock] alloc_lock; stays where it is
 constinit std::atomic<unsigned> descriptor_count{0};          // [atomic] grows under alloc_lock
@@ -112,16 +123,60 @@ unsigned number_of(GC_word descriptor) {
                                                                      : most_descriptors;
 }
 
-// The bits of a descriptor that a client wrote itself: the highest bit is the first word.
-unsigned intern_inline(GC_word descriptor) {
+// The bits of a descriptor that a client wrote itself, where the highest one is the first word's.
+std::uint64_t bits_of_inline(GC_word descriptor) {
     std::uint64_t bits = 0;
-    std::uint32_t words = 0;
-    for (unsigned i = 0; i < word_bits - GC_DS_TAG_BITS; ++i) {
-        if ((descriptor >> (word_bits - 1 - i) & 1) == 0) continue;
-        bits |= std::uint64_t{1} << i;
-        words = i + 1;
+    for (GC_word left = descriptor & ~GC_word{GC_DS_TAGS}; left != 0;) {
+        const auto word = static_cast<unsigned>(std::countl_zero(left));
+        bits |= std::uint64_t{1} << word;
+        left &= ~(std::uint64_t{1} << (word_bits - 1 - word));
     }
-    return words == 0 ? most_descriptors : intern(&bits, words);
+    return bits;
+}
+
+unsigned intern_inline(GC_word descriptor) {
+    const std::uint64_t bits = bits_of_inline(descriptor);
+    return bits == 0 ? most_descriptors : intern(&bits, static_cast<std::uint32_t>(std::bit_width(bits)));
+}
+
+// The first words of an object, all of it where that is more than a descriptor tells.
+unsigned intern_length(GC_word bytes) {
+    constexpr GC_word most_words = 1024;
+    const GC_word words = bytes / sizeof(GC_word);
+    if (words == 0 || words > most_words) return most_descriptors;
+    std::uint64_t bits[most_words / word_bits] = {};
+    for (GC_word i = 0; i < words; ++i) bits[i / word_bits] |= std::uint64_t{1} << (i % word_bits);
+    return intern(bits, static_cast<std::uint32_t>(words));
+}
+
+GC_mark_proc procedure_of(GC_word descriptor) {
+    return procedures[descriptor >> GC_DS_TAG_BITS & (GC_MAX_MARK_PROCS - 1)];
+}
+GC_word environment_of(GC_word descriptor) {
+    return descriptor >> (GC_DS_TAG_BITS + GC_LOG_MAX_MARK_PROCS);
+}
+
+GC_word load_word(std::uintptr_t at) {
+    return __atomic_load_n(reinterpret_cast<const GC_word*>(at), __ATOMIC_RELAXED);
+}
+
+// What an object of a kind that is described says of itself; 0: nothing, or not yet.
+GC_word descriptor_in(std::uintptr_t object, std::size_t bytes, const Kind& kind) {
+    constexpr unsigned most_levels = 4;
+    GC_word descriptor = kind.descriptor_word + (kind.adds_size ? bytes : 0);
+    for (unsigned level = 0; level < most_levels; ++level) {
+        if ((descriptor & GC_DS_TAGS) != GC_DS_PER_OBJECT) return descriptor;
+        const GC_word distance = descriptor & ~GC_word{GC_DS_TAGS};
+        if (static_cast<GC_signed_word>(descriptor) >= 0) {
+            if (distance > bytes - sizeof(GC_word)) return 0;
+            descriptor = load_word(object + distance);
+        } else {
+            const GC_word type = load_word(object);
+            if (type == 0) return 0;
+            descriptor = load_word(type - (distance + GC_INDIR_PER_OBJ_BIAS));
+        }
+    }
+    return descriptor;
 }
 
 ShapeId mapped_shape(unsigned number, unsigned size_class) {
@@ -152,12 +207,14 @@ ShapeId own_shape(int number, unsigned size_class) {
     if (const ShapeId found = cached.load(std::memory_order_acquire)) return found;
     Locked lock(self());
     ShapeId made = cached.load(std::memory_order_relaxed);  // relaxed: under the lock
-    const bool is_deferred = kind.scanning == Scanning::procedure;
+    const bool is_told = kind.scanning == Scanning::procedure || kind.scanning == Scanning::per_object;
+    const auto rule = kind.scanning == Scanning::procedure ? heap::ScanRule::deferred
+                                                           : heap::ScanRule::described;
     const auto tag = static_cast<std::uint8_t>(number);
     const ShapeId layout = layout_of(kind, size_class);
     if (made == 0)
-        made = is_deferred ? shapes().make_deferred(size_class, tag) : shapes().make_tagged(layout, tag);
-    if (made == 0 && (is_deferred || is_disclaimed(number))) base::fatal("too many kinds of objects");
+        made = is_told ? shapes().make_told(size_class, rule, tag) : shapes().make_tagged(layout, tag);
+    if (made == 0 && (is_told || is_disclaimed(number))) stop_program("too many kinds of objects");
     if (made == 0) made = layout;
     cached.store(made, std::memory_order_release);  // release: the shape is complete
     return made;
@@ -225,12 +282,59 @@ int kind_of_shape(const heap::Shape& shape, heap::ShapeId id) {
     return id == heap::shape_of_class(shape.size_class, ObjectKind::conservative) ? kind_normal : -1;
 }
 
+bool set_procedure(int index, GC_mark_proc procedure) {
+    const auto number = static_cast<unsigned>(index);
+    if (number >= procedure_count || number == typed_procedure) return false;
+    procedures[index] = procedure;
+    return true;
+}
+
+gc::Description describe(std::uintptr_t object, std::size_t bytes, unsigned kind) {
+    using Form = gc::Description::Form;
+    if (heap::SweptCache::was_given_back(object)) return {};
+    const GC_word descriptor = descriptor_in(object, bytes, kinds[kind]);
+    gc::Description found;
+    switch (descriptor & GC_DS_TAGS) {
+    case GC_DS_LENGTH:
+        found.form = Form::every_word;
+        found.words = std::min(descriptor, bytes) / sizeof(GC_word);
+        return found;
+    case GC_DS_BITMAP:
+        found.form = Form::map;
+        found.bits = bits_of_inline(descriptor);
+        found.words = word_bits - GC_DS_TAG_BITS;
+        return found;
+    case GC_DS_PROC: break;
+    default: return {};  // too many levels of them
+    }
+    const unsigned number = number_of(descriptor);
+    if (number != most_descriptors) {
+        found.form = Form::map;
+        found.words = descriptors[number].words;
+        found.map = descriptors[number].bits;
+    } else {
+        found.form = procedure_of(descriptor) != nullptr ? Form::deferred : Form::nothing;
+    }
+    return found;
+}
+
 void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind) {
+    GC_mark_proc procedure = kinds[kind].procedure;
+    GC_word environment = kinds[kind].environment;
+    if (kinds[kind].scanning == Scanning::per_object) {
+        if (heap::SweptCache::was_given_back(object)) return;
+        const GC_word descriptor =
+            descriptor_in(object, object_of(reinterpret_cast<const void*>(object)).bytes, kinds[kind]);
+        const bool is_procedure =
+            (descriptor & GC_DS_TAGS) == GC_DS_PROC && number_of(descriptor) == most_descriptors;
+        procedure = is_procedure ? procedure_of(descriptor) : nullptr;
+        environment = environment_of(descriptor);
+        if (procedure == nullptr) return sink.scan_fields(object);  // it was one when it was noted
+    }
     Pushing now(sink);
     // Clients hand these through; nobody looks into them.
     static GC_ms_entry mark_stack[2];
-    (void)kinds[kind].procedure(reinterpret_cast<GC_word*>(object), mark_stack, mark_stack + 1,
-                                kinds[kind].environment);
+    (void)procedure(reinterpret_cast<GC_word*>(object), mark_stack, mark_stack + 1, environment);
 }
 
 void push_client_roots(gc::ClientSink& sink) {
@@ -249,26 +353,34 @@ extern "C" {
 
 __attribute__((visibility("default"))) unsigned GC_new_proc_inner(GC_mark_proc procedure) {
     Locked lock(self());
-    if (procedure_count == GC_MAX_MARK_PROCS) cairn::base::fatal("GC_new_proc: too many mark procedures");
+    if (procedure_count == GC_MAX_MARK_PROCS) stop_program("GC_new_proc: too many mark procedures");
     procedures[procedure_count] = procedure;
     return procedure_count++;
 }
 unsigned GC_new_proc(GC_mark_proc procedure) { return GC_new_proc_inner(procedure); }
 
-unsigned GC_new_kind_inner(void**, GC_word descriptor, int, int) {
+unsigned GC_new_kind_inner(void**, GC_word descriptor, int adds_size, int) {
     Locked lock(self());
     const unsigned number = kind_count.load(std::memory_order_relaxed);  // relaxed: under the lock
-    if (number >= most_kinds) cairn::base::fatal("GC_new_kind: too many kinds");
+    if (number >= most_kinds) stop_program("GC_new_kind: too many kinds");
     Kind& kind = kinds[number];
-    const unsigned procedure = static_cast<unsigned>(descriptor >> GC_DS_TAG_BITS) & (GC_MAX_MARK_PROCS - 1);
     const GC_word tag = descriptor & GC_DS_TAGS;
-    kind.descriptor = tag == GC_DS_BITMAP ? intern_inline(descriptor) : number_of(descriptor);
-    if (kind.descriptor != most_descriptors) {
+    const bool is_prefix = tag == GC_DS_LENGTH && adds_size == 0;
+    kind.descriptor = tag == GC_DS_BITMAP ? intern_inline(descriptor)
+                      : is_prefix         ? intern_length(descriptor)
+                                          : number_of(descriptor);
+    if (tag == GC_DS_PER_OBJECT) {
+        kind.scanning = Scanning::per_object;
+        kind.descriptor_word = descriptor;
+        kind.adds_size = adds_size != 0;
+    } else if (is_prefix && descriptor == 0) {
+        kind.scanning = Scanning::nothing;
+    } else if (kind.descriptor != most_descriptors) {
         kind.scanning = Scanning::map;
-    } else if (tag == GC_DS_PROC && procedures[procedure] != nullptr) {
+    } else if (tag == GC_DS_PROC && procedure_of(descriptor) != nullptr) {
         kind.scanning = Scanning::procedure;
-        kind.procedure = procedures[procedure];
-        kind.environment = descriptor >> (GC_DS_TAG_BITS + GC_LOG_MAX_MARK_PROCS);
+        kind.procedure = procedure_of(descriptor);
+        kind.environment = environment_of(descriptor);
     }
     kind_count.store(number + 1, std::memory_order_release);  // release: the kind is complete
     return number;
@@ -282,12 +394,10 @@ unsigned GC_new_kind(void** list, GC_word descriptor, int adds_size, int clears)
 void** GC_new_free_list_inner() {
     Locked lock(self());
     void* list = runtime.heap.spans().metadata().allocate(cairn::heap::size_class_count * sizeof(void*));
-    if (list == nullptr) cairn::base::fatal("GC_new_free_list: out of memory");
+    if (list == nullptr) stop_program("GC_new_free_list: out of memory");
     return static_cast<void**>(list);
 }
 void** GC_new_free_list() { return GC_new_free_list_inner(); }
-void GC_register_describe_type_fn(int, GC_describe_type_fn) {}
-void GC_print_free_list(int, size_t) {}
 
 // ---- typed objects
 
@@ -349,18 +459,5 @@ void GC_clear_mark_bit(const void* object) {
 
 void GC_set_push_other_roots(GC_push_other_roots_proc call) { GC_push_other_roots = call; }
 GC_push_other_roots_proc GC_get_push_other_roots() { return GC_push_other_roots; }
-
-// ---- objects that begin with a vtable: scanned whole
-
-void GC_init_gcj_malloc(int, void*) { GC_init(); }
-void* GC_gcj_malloc(size_t bytes, void* vtable) {
-    void* object = GC_malloc(bytes);
-    if (object != nullptr) *static_cast<void**>(object) = vtable;
-    return object;
-}
-void* GC_gcj_malloc_ignore_off_page(size_t bytes, void* vtable) { return GC_gcj_malloc(bytes, vtable); }
-void* GC_debug_gcj_malloc(size_t bytes, void* vtable, const char*, int) {
-    return GC_gcj_malloc(bytes, vtable);
-}
 
 }  // extern "C"

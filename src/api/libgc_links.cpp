@@ -28,6 +28,7 @@ public:
     [[nodiscard]] Link* find(std::uintptr_t address) { return table_.find(address); }
     [[nodiscard]] Link* add(std::uintptr_t address) { return table_.add(address); }
     bool remove(std::uintptr_t address) { return table_.remove(address); }
+    [[nodiscard]] std::size_t count() const { return table_.count(); }
     // The link was added, or names another object.
     void note_new(std::uintptr_t address) {
         if (fresh_count_ == most_fresh_) knows_fresh_ = knows_fresh_ && grow();
@@ -77,6 +78,7 @@ Links& links(bool are_long) { return are_long ? long_links : short_links; }
 std::uintptr_t address_of(void** link) { return reinterpret_cast<std::uintptr_t>(link); }
 
 int add(Links& table, void** link, const void* object) {
+    if (GC_find_leak != 0) return GC_UNIMPLEMENTED;
     Locked lock(self());
     const auto named = reinterpret_cast<std::uintptr_t>(object);
     if (Link* known = table.find(address_of(link))) {
@@ -119,6 +121,8 @@ void fetch(std::uintptr_t object) {
 
 }  // namespace
 
+std::size_t link_count(bool are_long) { return links(are_long).count(); }
+
 void clear_links(gc::ClientSink& sink, bool are_long) {
     links(are_long).sift(
         sink.is_young(), [](const Links::Entry& entry) { fetch(entry.value.object); },
@@ -150,7 +154,7 @@ int GC_general_register_disappearing_link(void** link, const void* object) {
 }
 int GC_register_disappearing_link(void** link) {
     void* const object = GC_base(link);
-    if (object == nullptr) cairn::base::fatal("GC_register_disappearing_link: the link is in no object");
+    if (object == nullptr) stop_program("GC_register_disappearing_link: the link is in no object");
     return add(short_links, link, object);
 }
 int GC_unregister_disappearing_link(void** link) { return remove(short_links, link); }

@@ -1,9 +1,12 @@
 // What is the plain thing under another name, or nothing here.
 //
-// Debug variants note no caller: objects have no header, so a pointer from one family may go to the other.
+// Debug variants note their caller where leaks are looked for: objects have no header, so a pointer from one
+// family may go to the other.
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
+#include <cstring>
+
 #include "api/libgc.hpp"
 
 using namespace cairn::api::libgc;
@@ -12,25 +15,43 @@ extern "C" {
 
 // ---- debug variants
 
-void* GC_debug_malloc(size_t bytes, const char*, int) { return GC_malloc(bytes); }
-void* GC_debug_malloc_atomic(size_t bytes, const char*, int) { return GC_malloc_atomic(bytes); }
-void* GC_debug_malloc_uncollectable(size_t bytes, const char*, int) { return GC_malloc_uncollectable(bytes); }
-void* GC_debug_malloc_atomic_uncollectable(size_t bytes, const char*, int) {
-    return GC_malloc_atomic_uncollectable(bytes);
+void* GC_debug_malloc(size_t bytes, const char* file, int line) {
+    return with_caller(GC_malloc(bytes), bytes, file, line);
 }
-void* GC_debug_malloc_stubborn(size_t bytes, const char*, int) { return GC_malloc(bytes); }
-void* GC_debug_malloc_ignore_off_page(size_t bytes, const char*, int) { return GC_malloc(bytes); }
-void* GC_debug_malloc_atomic_ignore_off_page(size_t bytes, const char*, int) {
-    return GC_malloc_atomic(bytes);
+void* GC_debug_malloc_atomic(size_t bytes, const char* file, int line) {
+    return with_caller(GC_malloc_atomic(bytes), bytes, file, line);
 }
-void* GC_debug_generic_or_special_malloc(size_t bytes, int kind, const char*, int) {
-    return GC_generic_malloc(bytes, kind);
+void* GC_debug_malloc_uncollectable(size_t bytes, const char* file, int line) {
+    return with_caller(GC_malloc_uncollectable(bytes), bytes, file, line);
+}
+void* GC_debug_malloc_atomic_uncollectable(size_t bytes, const char* file, int line) {
+    return with_caller(GC_malloc_atomic_uncollectable(bytes), bytes, file, line);
+}
+void* GC_debug_malloc_stubborn(size_t bytes, const char* file, int line) {
+    return GC_debug_malloc(bytes, file, line);
+}
+void* GC_debug_malloc_ignore_off_page(size_t bytes, const char* file, int line) {
+    return GC_debug_malloc(bytes, file, line);
+}
+void* GC_debug_malloc_atomic_ignore_off_page(size_t bytes, const char* file, int line) {
+    return GC_debug_malloc_atomic(bytes, file, line);
+}
+void* GC_debug_generic_or_special_malloc(size_t bytes, int kind, const char* file, int line) {
+    return with_caller(GC_generic_malloc(bytes, kind), bytes, file, line);
 }
 void* GC_debug_malloc_replacement(size_t bytes) { return GC_malloc(bytes); }
 void* GC_debug_realloc_replacement(void* object, size_t bytes) { return GC_realloc(object, bytes); }
-void* GC_debug_realloc(void* object, size_t bytes, const char*, int) { return GC_realloc(object, bytes); }
-char* GC_debug_strdup(const char* text, const char*, int) { return GC_strdup(text); }
-char* GC_debug_strndup(const char* text, size_t most, const char*, int) { return GC_strndup(text, most); }
+void* GC_debug_realloc(void* object, size_t bytes, const char* file, int line) {
+    return with_caller(GC_realloc(object, bytes), bytes, file, line);
+}
+char* GC_debug_strdup(const char* text, const char* file, int line) {
+    return text == nullptr ? nullptr : GC_debug_strndup(text, SIZE_MAX - 1, file, line);
+}
+char* GC_debug_strndup(const char* text, size_t most, const char* file, int line) {
+    char* const copy = GC_strndup(text, most);
+    if (copy != nullptr) (void)with_caller(copy, std::strlen(copy) + 1, file, line);
+    return copy;
+}
 void GC_debug_free(void* object) { GC_free(object); }
 
 void GC_debug_register_finalizer(void* object, GC_finalization_proc call, void* data,

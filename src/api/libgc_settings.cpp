@@ -5,11 +5,6 @@
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
-#include <unistd.h>
-
 #include "api/libgc.hpp"
 
 namespace cairn::api::libgc {
@@ -19,10 +14,6 @@ namespace {
 // [owner] All: settings of the program's, made before its threads.
 constinit bool is_incremental = false;
 constinit bool has_no_automatic_cycles = false;
-constinit int log_file = STDERR_FILENO;
-constinit GC_on_collection_event_proc on_collection_event = nullptr;
-constinit GC_on_thread_event_proc on_thread_event = nullptr;
-constinit GC_stop_func stop_func = nullptr;
 constinit int manual_vdb_allowed = 0;
 constinit GC_word allocd_bytes_per_finalizer = 10000;
 constinit int pages_executable = 0;
@@ -41,8 +32,6 @@ extern "C" {
 
 // ---- variables
 
-void GC_set_find_leak(int value) { GC_find_leak = value; }
-int GC_get_find_leak() { return GC_find_leak; }
 void GC_set_finalize_on_demand(int value) { GC_finalize_on_demand = value; }
 int GC_get_finalize_on_demand() { return GC_finalize_on_demand; }
 void GC_set_java_finalization(int value) { GC_java_finalization = value; }
@@ -63,17 +52,9 @@ void GC_set_time_limit(unsigned long value) { GC_time_limit = value; }
 unsigned long GC_get_time_limit() { return GC_time_limit; }
 void GC_set_oom_fn(GC_oom_func value) { GC_oom_fn = value; }
 GC_oom_func GC_get_oom_fn() { return GC_oom_fn; }
-void GC_set_on_heap_resize(GC_on_heap_resize_proc value) { GC_on_heap_resize = value; }
-GC_on_heap_resize_proc GC_get_on_heap_resize() { return GC_on_heap_resize; }
 
 // ---- kept
 
-void GC_set_on_collection_event(GC_on_collection_event_proc value) { on_collection_event = value; }
-GC_on_collection_event_proc GC_get_on_collection_event() { return on_collection_event; }
-void GC_set_on_thread_event(GC_on_thread_event_proc value) { on_thread_event = value; }
-GC_on_thread_event_proc GC_get_on_thread_event() { return on_thread_event; }
-void GC_set_stop_func(GC_stop_func value) { stop_func = value; }
-GC_stop_func GC_get_stop_func() { return stop_func; }
 void GC_set_manual_vdb_allowed(int value) { manual_vdb_allowed = value; }
 int GC_get_manual_vdb_allowed() { return manual_vdb_allowed; }
 void GC_set_allocd_bytes_per_finalizer(GC_word value) { allocd_bytes_per_finalizer = value; }
@@ -129,33 +110,5 @@ void GC_set_disable_automatic_collection(int value) {
     if (value == 0) read_settings();
 }
 int GC_get_disable_automatic_collection() { return has_no_automatic_cycles ? 1 : 0; }
-
-void GC_abort_on_oom() { cairn::base::fatal("GC: out of memory"); }
-extern GC_abort_func GC_on_abort;
-void GC_set_abort_func(GC_abort_func call) { GC_on_abort = call; }
-GC_abort_func GC_get_abort_func() { return GC_on_abort; }
-
-// ---- output
-
-void GC_set_log_fd(int file) { log_file = file; }
-
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(STDOUT_FILENO, format, arguments);
-    va_end(arguments);
-}
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_err_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(STDERR_FILENO, format, arguments);
-    va_end(arguments);
-}
-__attribute__((visibility("default"), format(printf, 1, 2))) void GC_log_printf(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vdprintf(log_file, format, arguments);
-    va_end(arguments);
-}
 
 }  // extern "C"

@@ -22,10 +22,7 @@ static void no_more_roots() {}
 static void print_warning(char* format, GC_word argument) {
     cairn::api::libgc::warn(format, argument);
 }
-static void report_abort(const char* message) {
-    if (message != nullptr) cairn::base::report(message);
-}
-static void stop_at(const char* what) { cairn::base::fatal(what); }
+static void stop_at(const char* what) { cairn::api::libgc::stop_program(what); }
 static void not_same(void*, void*) { stop_at("GC_same_obj: two addresses that are not in one object"); }
 static void not_valid(void*) { stop_at("GC_is_valid_displacement: a displacement that was not registered"); }
 static void not_visible(void*) { stop_at("GC_is_visible: an address that the collector does not scan"); }
@@ -66,7 +63,6 @@ int GC_gcj_debug_kind = 0;
 EXPORTED char GC_arrays[0x2c9f0] = {};
 EXPORTED extern const size_t GC_debug_header_size;
 const size_t GC_debug_header_size = 0;
-EXPORTED GC_abort_func GC_on_abort = report_abort;
 EXPORTED void** GC_objfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
 EXPORTED void** GC_aobjfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
 EXPORTED void** GC_uobjfreelist_ptr = reinterpret_cast<void**>(GC_arrays);
@@ -83,6 +79,10 @@ constinit std::atomic<std::uint32_t> pending{0};
 namespace {
 
 constinit GC_warn_proc warn_proc = print_warning;  // [owner] the program sets it before its threads
+// Objects that a cycle of finalizers keeps, since the last warning.
+constexpr std::size_t most_in_cycle = 64;
+constinit std::atomic<std::uintptr_t> in_cycle[most_in_cycle] = {};  // [atomic]
+constinit std::atomic<std::size_t> in_cycle_count{0};                // [atomic]
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
 constinit std::atomic<bool> is_ready{false};  // [atomic]
 
@@ -104,8 +104,11 @@ void read_environment() {
     if (os::environment("GC_PRINT_STATS") != nullptr || os::environment("GC_PRINT_VERBOSE_STATS") != nullptr)
         options.trace_gc = true;
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
+    if (os::environment("GC_FIND_LEAK") != nullptr) GC_find_leak = 1;
+    read_output_settings();
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
-    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE")) least_heap_bytes = bytes_of(text);
+    if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE"))
+        asked_heap_bytes = least_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_MAXIMUM_HEAP_SIZE")) most_heap_bytes = bytes_of(text);
     if (const char* text = os::environment("GC_FREE_SPACE_DIVISOR"))
         if (const std::uint64_t divisor = bytes_of(text); divisor != 0) GC_free_space_divisor = divisor;
@@ -115,7 +118,7 @@ constexpr gc::ClientMarking make_client() {
     gc::ClientMarking client;
     client.may_begin = [] {
         follow_cleared_roots();
-        return GC_dont_gc == 0;
+        return GC_dont_gc == 0 && !is_declined_by_client();
     };
     client.push_roots = [](gc::ClientSink& sink) {
         push_client_roots(sink);
@@ -123,11 +126,13 @@ constexpr gc::ClientMarking make_client() {
         note_pending(pending_start);
     };
     client.scan_deferred = scan_deferred;
+    client.describe = describe;
     client.all_marked = finish_finalizers;
     client.ended = [] {
         ++GC_gc_no;
         note_pending(pending_end);
     };
+    client.event = on_cycle_event;
     return client;
 }
 constinit const gc::ClientMarking client = make_client();
@@ -155,9 +160,21 @@ gc::Mutator& start_self() {
     return *thread;
 }
 
-void warn(const char* format, GC_word argument) {
-    dprintf(STDERR_FILENO, "GC Warning: ");
-    dprintf(STDERR_FILENO, format, argument);
+void warn(const char* format, GC_word argument) { GC_err_printf(format, argument); }
+
+void note_finalization_cycle(std::uintptr_t object) {
+    // relaxed, both: the world is stopped, and who takes them has been told by note_pending()
+    const std::size_t count = in_cycle_count.load(std::memory_order_relaxed);
+    if (count == most_in_cycle) return;
+    in_cycle[count].store(object, std::memory_order_relaxed);            // relaxed: as above
+    in_cycle_count.store(count + 1, std::memory_order_relaxed);  // relaxed: as above
+}
+
+static void warn_of_cycles() {
+    const std::size_t count = in_cycle_count.exchange(0, std::memory_order_relaxed);  // relaxed: as above
+    for (std::size_t i = 0; i < count; ++i)
+        warn_proc(const_cast<char*>("GC Warning: Finalization cycle involving %p\n"),
+                  in_cycle[i].load(std::memory_order_relaxed));  // relaxed: as above
 }
 
 void call_start_callback() {
@@ -167,10 +184,14 @@ void call_start_callback() {
 void run_pending_slow() {
     const std::uint32_t what = pending.exchange(0, std::memory_order_acquire);  // acquire: note_pending()
     if ((what & pending_start) != 0) call_start_callback();
-    if ((what & pending_warning) != 0)
-        warn_proc(const_cast<char*>("Finalization cycle involving %p\n"), 0);
+    if ((what & pending_warning) != 0) warn_of_cycles();
     if ((what & pending_disclaim) != 0) ask_doomed(false);
+    if ((what & pending_leaks) != 0) report_leaks();
     if ((what & pending_finalizers) == 0) return;
+    {
+        Locked lock(self());
+        tell_of_queued();
+    }
     if (GC_finalize_on_demand == 0) {
         (void)GC_invoke_finalizers();
     } else if (GC_finalizer_notifier != nullptr) {
@@ -195,9 +216,10 @@ void GC_set_warn_proc(GC_warn_proc call) { warn_proc = call; }
 GC_warn_proc GC_get_warn_proc() { return warn_proc; }
 void GC_ignore_warn_proc(char*, GC_word) {}
 
-// At exit, the report that the options ask for.
+// At exit, the last leaks, and the report that the options ask for.
 __attribute__((destructor)) static void at_exit() {
     using cairn::api::runtime;
+    if (GC_find_leak != 0 && cairn::api::gc_runtime.is_started()) GC_gcollect();
     if (!cairn::api::gc_runtime.is_started() || runtime.options.report == cairn::api::ReportFormat::none)
         return;
     const cairn::gc::CollectorStats stats = cairn::api::inside<cairn::gc::CollectorStats>(

@@ -14,13 +14,17 @@
 
 namespace cairn::api::libgc {
 
-namespace {
-
 // libc's name of a thread is an address at a fixed distance from its thread pointer.
 std::uintptr_t pointer_of(pthread_t thread) {
     return static_cast<std::uintptr_t>(thread) - static_cast<std::uintptr_t>(pthread_self()) +
            os::thread_pointer();
 }
+pthread_t pthread_of(std::uintptr_t thread_pointer) {
+    return static_cast<pthread_t>(thread_pointer - os::thread_pointer() +
+                                  static_cast<std::uintptr_t>(pthread_self()));
+}
+
+namespace {
 
 // nullptr: no thread that is registered. The record stays mapped, but may become another thread's.
 gc::ThreadRecord* record_of(pthread_t thread) {
@@ -40,7 +44,7 @@ gc::ThreadRecord* record_of(pthread_t thread) {
 bool try_hold(gc::ThreadRecord& record, pthread_t thread) {
     gc::World& world = collector().world();
     if (!world.stop_one(record)) {
-        warn("GC_suspend_thread: thread %lu cannot be stopped\n", record.tid);
+        warn("GC Warning: GC_suspend_thread: thread %lu cannot be stopped\n", record.tid);
         return true;
     }
     const bool is_there = record.link.is_listed && record.thread_pointer == pointer_of(thread);

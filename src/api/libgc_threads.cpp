@@ -193,9 +193,13 @@ void GC_alloc_unlock() { alloc_lock.unlock(self()); }
 void GC_stop_world_external() {
     cairn::gc::Mutator& thread = self();
     alloc_lock.lock(thread);
-    if (!collector().world().stop_all(&thread.thread)) cairn::base::fatal("GC_stop_world_external failed");
+    if (!collector().world().stop_all(&thread.thread)) stop_program("GC_stop_world_external failed");
+    note_external_stop(true);
+    tell_of_threads(GC_EVENT_THREAD_SUSPENDED);
 }
 void GC_start_world_external() {
+    tell_of_threads(GC_EVENT_THREAD_UNSUSPENDED);
+    note_external_stop(false);
     collector().world().resume_all();
     alloc_lock.unlock(self());
 }

@@ -28,16 +28,24 @@ bool Collector::may_begin() const {
     return environment_->client == nullptr || environment_->client->may_begin();
 }
 
+void Collector::tell(CycleEvent event) const {
+    if (environment_->client != nullptr) environment_->client->event(event);
+}
+
 // Stops the world where no thread is about to leave a critical section of the client. Guile's stack of
 // frames, for one, has moved by then, and the pointer to its end has not; a thread that waited for the end
 // of a section would be found just there, time and again.
 bool Collector::stop_settled(ThreadRecord* self) {
     constexpr unsigned most_tries = 50;
     constexpr unsigned most_looks = 200;
+    tell(CycleEvent::stops);
     for (unsigned tries = 0;; ++tries) {
         // A thread of the program has noted where our frames begin: what they hold keeps nothing alive.
-        if (!world_.stop_all(self, self != nullptr)) return false;
-        if (environment_->client == nullptr || tries == most_tries) return true;
+        if (!world_.stop_all(self, self != nullptr)) {
+            tell(CycleEvent::stop_failed);
+            return false;
+        }
+        if (environment_->client == nullptr || tries == most_tries) break;
         const Mutator* leaving = nullptr;
         world_.for_each([&](ThreadRecord& thread) {
             const Mutator& mutator = Mutator::of(thread);
@@ -45,7 +53,7 @@ bool Collector::stop_settled(ThreadRecord* self) {
             if (&thread != self && mutator.is_leaving_section.load(std::memory_order_relaxed))
                 leaving = &mutator;
         });
-        if (leaving == nullptr) return true;
+        if (leaving == nullptr) break;
         world_.resume_all();
         for (unsigned i = 0; i < most_looks; ++i) {
             // Records stay mapped. relaxed: a hint, the next stop looks again
@@ -53,6 +61,14 @@ bool Collector::stop_settled(ThreadRecord* self) {
             os::yield_cpu();
         }
     }
+    tell(CycleEvent::has_stopped);
+    return true;
+}
+
+void Collector::resume_settled() {
+    tell(CycleEvent::resumes);
+    world_.resume_all();
+    tell(CycleEvent::has_resumed);
 }
 
 // Whatever the front end has to push. `is_ahead`: stop 1, where deferred objects of the last cycle are
@@ -73,13 +89,14 @@ void Collector::scan_deferred(Marker& marker, std::uintptr_t object) {
     const Slot slot = Marker::resolve(space_, object);
     if (slot.start != object || !space_.objects->is_allocated(object)) return;
     const heap::Shape& shape = (*space_.shapes)[slot.shape];
-    if (shape.rule != heap::ScanRule::deferred) return;
+    if (shape.rule != heap::ScanRule::deferred && shape.rule != heap::ScanRule::described) return;
     ClientSink sink(*this, marker);
     environment_->client->scan_deferred(sink, object, shape.tag);
 }
 
 // Needs: the world stopped. False: there was none that was not scanned in this stop.
 bool Collector::scan_all_deferred(Marker& marker) {
+    if (scanned_deferred_ == 0) deferred_.drop_repeated();
     const std::size_t before = scanned_deferred_;
     while (scanned_deferred_ < deferred_.count()) scan_deferred(marker, deferred_.at(scanned_deferred_++));
     return scanned_deferred_ != before;

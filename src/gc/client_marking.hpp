@@ -3,18 +3,23 @@
 //
 //   may_begin       before a cycle; false: not now
 //   push_roots      stop 1 and each stop 2: words and ranges that are roots
-//   scan_deferred   each stop 2, and ahead of time in stop 1: one object of ScanRule::deferred
+//   scan_deferred   each stop 2, and ahead of time in stop 1: one object of ScanRule::deferred, or of
+//                   ScanRule::described that says so
+//   describe        while marking, beside the program: where an object of ScanRule::described has pointers
 //   all_marked      stop 2, when nothing is left to mark: what is white now is unreachable. May mark more
 //   ended           stop 2, after the sweep has begun
+//   event           as a cycle goes on (CycleEvent)
 //
-// All but the first are called with the world stopped, by the thread that runs the cycle, which is none of
-// the program's. They may not allocate. Whatever the program may change while it runs has to be told again
-// in stop 2, since no write into it is noticed.
+// All but the first, `describe` and the last are called with the world stopped, by the thread that runs the
+// cycle, which may be none of the program's. `describe` is called by any thread, and takes no lock. None may
+// allocate. Whatever the program may change while it runs has to be told again in stop 2, since no write into
+// it is noticed.
 //
 // Floor: gc.
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cairn::gc {
@@ -46,13 +51,40 @@ private:
     Marker& marker_;
 };
 
+// Where an object of ScanRule::described has pointers, as it says itself.
+struct Description {
+    enum class Form : std::uint8_t { nothing, every_word, map, deferred };
+    Form form = Form::nothing;
+    std::uint64_t words = 0;            // from the object's start; of the map
+    const std::uint64_t* map = nullptr; // bit i: word i may be a pointer; nullptr: `bits` is the map
+    std::uint64_t bits = 0;
+};
+
+// In this order, but for stops: each has its four, and a concurrent cycle marks between two or more of them.
+// With a lock of ours held: none. `begins` comes again where the first stop is put off.
+enum class CycleEvent : std::uint8_t {
+    begins,
+    stops,        // all threads are asked to
+    has_stopped,  // or they go on all the same (stop_failed)
+    stop_failed,
+    marks,        // in the first stop
+    has_marked,   // in the last one; nothing is freed yet
+    resumes,
+    has_resumed,
+    sweeps,
+    ends,  // all is swept
+};
+
 struct ClientMarking {
     bool (*may_begin)() = [] { return true; };
     void (*push_roots)(ClientSink& sink) = [](ClientSink&) {};
     void (*scan_deferred)(ClientSink& sink, std::uintptr_t object, unsigned tag) =
         [](ClientSink&, std::uintptr_t, unsigned) {};
+    Description (*describe)(std::uintptr_t object, std::size_t bytes, unsigned tag) =
+        [](std::uintptr_t, std::size_t, unsigned) { return Description{}; };
     void (*all_marked)(ClientSink& sink) = [](ClientSink&) {};
     void (*ended)() = [] {};
+    void (*event)(CycleEvent event) = [](CycleEvent) {};
 };
 
 }  // namespace cairn::gc

@@ -36,7 +36,7 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     pool_.initialize(spans.metadata());
     stacks_.initialize(spans);
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
-              &deferred_, watch_.look()};
+              &deferred_, environment.client, watch_.look()};
     deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
     // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:
@@ -424,6 +424,7 @@ bool Collector::can_afford_cycle() {
 // Sweeps all, and says so.
 void Collector::finish_cycle() {
     finish_sweep();
+    tell(CycleEvent::ends);
     stacks_.trim();
     {
         Guard guard(lock_);

@@ -24,7 +24,7 @@
 // Modes: concurrent, as above. stw: steps 2 to 5 in one stop, all CPUs marking; also what a concurrent cycle
 // falls back to when there are conservative spans and the kernel does not tell what is written.
 //
-// Floor: gc. Locks: cycle_lock_ for settings and the pacer; the world's list lock during stops.
+// Floor: gc. Locks: lock_ for settings and the pacer; the world's list lock during stops.
 // Source: Go mgc.go (BSD-3); differs in stacks, in the two scans and in runs instead of flushed caches.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -236,7 +236,9 @@ private:
 
     // client_marking.cpp
     [[nodiscard]] bool may_begin() const;
+    void tell(CycleEvent event) const;
     [[nodiscard]] bool stop_settled(ThreadRecord* self);
+    void resume_settled();
     void push_client_roots(Marker& marker, bool is_ahead);
     void scan_deferred(Marker& marker, std::uintptr_t object);
     [[nodiscard]] bool scan_all_deferred(Marker& marker);

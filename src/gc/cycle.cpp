@@ -107,7 +107,7 @@ bool Collector::begin_marking(Mutator* self) {
     const bool is_too_old = now_.is_young && was_old_freed_.load(std::memory_order_relaxed);
     if ((!is_watched && shared.conservative_spans.value() != conservative_spans_) || is_too_old ||
         !roots_.is_current() || !storage_.is_current()) {
-        world_.resume_all();
+        resume_settled();
         return false;
     }
     CAIRN_CHECK(sweeper_.is_done());
@@ -147,6 +147,7 @@ bool Collector::begin_marking(Mutator* self) {
     roots_.prepare_jobs();
     roots_.cells().begin_epoch();
     world_.fibers().begin_cycle();
+    tell(CycleEvent::marks);
     return true;
 }
 
@@ -293,7 +294,7 @@ bool Collector::try_finish(Marker& marker) {
         return false;
     }
     if (!roots_.is_current() || !storage_.is_current()) {  // a library was loaded meanwhile
-        world_.resume_all();
+        resume_settled();
         note_stop(os::monotonic_ns() - start_ns);
         (void)roots_.refresh();
         (void)storage_.refresh();
@@ -306,7 +307,7 @@ bool Collector::try_finish(Marker& marker) {
         crew_.dismiss();
         marker.flush();
         const std::uint64_t resumed_ns = os::monotonic_ns();
-        world_.resume_all();
+        resume_settled();
         note_stop(resumed_ns - start_ns);
         add_counts(crew_.close());
         if (!pool_.is_dry()) mark_until_dry(marker);
@@ -315,7 +316,7 @@ bool Collector::try_finish(Marker& marker) {
     }
     finish_stopped(marker);
     now_.stop2_ns = os::monotonic_ns() - start_ns;
-    world_.resume_all();
+    resume_settled();
     note_stop(now_.stop2_ns);
     return true;
 }
@@ -327,6 +328,7 @@ void Collector::finish_stopped(Marker& marker) {
         ClientSink sink(*this, marker);
         environment_->client->all_marked(sink);
     }
+    tell(CycleEvent::has_marked);
     if (settings_.verifies) check_marks();
     note_progress(marker);
     heap::Centrals& centrals = heap_->swept().centrals();
@@ -453,6 +455,7 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
     if ((mode == Mode::stw && self == nullptr) || is_quick_ || is_watching_) crew_.hire(os::cpu_count() - 1);
     const std::uint64_t start_ns = os::monotonic_ns();
     now_.is_stw = mode == Mode::stw;
+    tell(CycleEvent::begins);
     if (!begin_marking(self)) {
         end_tracking();
         return Ended::not_yet;
@@ -465,7 +468,7 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
     if (mode == Mode::stw) finish_stopped(marker);
     marker.flush();
     now_.stop1_ns = os::monotonic_ns() - start_ns;
-    world_.resume_all();
+    resume_settled();
     note_stop(now_.stop1_ns);
     if (mode == Mode::stw) {
         conclude_cycle();
@@ -501,6 +504,7 @@ void Collector::go_on_concurrently() {
 }
 
 void Collector::conclude_cycle() {
+    tell(CycleEvent::sweeps);
     limit(CpuLimiter::Phase::off);
     end_tracking();
     trace_cycle();

@@ -19,7 +19,8 @@ bool is_pointer_word(const heap::Shape& shape, std::size_t word) {
     switch (shape.rule) {
     case heap::ScanRule::nothing: return false;
     case heap::ScanRule::every_word: return true;
-    case heap::ScanRule::deferred: return false;  // the front end alone knows
+    case heap::ScanRule::deferred:
+    case heap::ScanRule::described: return false;  // the front end alone knows
     case heap::ScanRule::mask: return word < 64 && (shape.mask >> word & 1) != 0;
     case heap::ScanRule::tiles: break;
     }

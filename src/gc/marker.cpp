@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/bits.hpp"
+#include "gc/client_marking.hpp"
 #include "gc/marker_inline.hpp"
 #include "gc/written_look.hpp"
 
@@ -196,7 +197,27 @@ void Marker::scan(const Shape& shape, std::uintptr_t base, std::uintptr_t from, 
     case ScanRule::tiles: return scan_tiles(shape, base, from, to);
     case ScanRule::every_word: return scan_words(from, to);
     case ScanRule::deferred: return space_.deferred->add(base);
+    case ScanRule::described: return scan_described(shape, base, from, to);
     }
+}
+
+void Marker::scan_described(const Shape& shape, std::uintptr_t base, std::uintptr_t from,
+                            std::uintptr_t to) {
+    const std::size_t bytes =
+        shape.slot_bytes != 0 ? shape.slot_bytes : space_.addresses->span_of(base)->bytes();
+    const Description found = space_.client->describe(base, bytes, shape.tag);
+    const std::uint64_t words = std::min<std::uint64_t>(found.words, (to - base) / word_bytes);
+    switch (found.form) {
+    case Description::Form::nothing: return;
+    case Description::Form::every_word:
+        if (from < base + words * word_bytes) scan_words(from, base + words * word_bytes);
+        return;
+    case Description::Form::deferred: return space_.deferred->add(base);
+    case Description::Form::map: break;
+    }
+    const std::uint64_t* const map = found.map != nullptr ? found.map : &found.bits;
+    for (std::uint64_t word = (from - base) / word_bytes; word < words; ++word)
+        if ((map[word / 64] >> (word % 64) & 1) != 0) push(load_word(base + word * word_bytes));
 }
 
 [[gnu::always_inline]] inline void Marker::scan_mask(std::uint64_t mask, std::uintptr_t base) {
@@ -322,6 +343,8 @@ void Marker::rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr
             const std::uintptr_t to = std::min(start + slot_bytes, high);
             if (shape.rule == ScanRule::every_word) rescan_words(awaited, from, to);
             else if (shape.rule == ScanRule::mask) scan(shape, start, start, start + slot_bytes);
+            // Written may be what says where the pointers are.
+            else if (shape.rule == ScanRule::described) scan(shape, start, start, start + slot_bytes);
             else scan(shape, start, from, to);
         }
         if (span.is_large()) break;  // one bit
@@ -343,9 +366,7 @@ void Marker::rescan_spans(Awaited& awaited, std::uintptr_t low, std::uintptr_t h
             at = base::align_down(at, base::page_bytes) + base::page_bytes;
             continue;
         }
-        const ScanRule rule = (*space_.shapes)[span->shape].rule;
-        if (rule != ScanRule::nothing && rule != ScanRule::deferred)
-            rescan_slots(awaited, *span, at, high);
+        if ((*space_.shapes)[span->shape].rule != ScanRule::nothing) rescan_slots(awaited, *span, at, high);
         at = span->end();
     }
 }

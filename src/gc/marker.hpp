@@ -36,6 +36,7 @@
 namespace cairn::gc {
 
 class WrittenLook;
+struct ClientMarking;
 
 // What all markers share; constant while marking.
 struct MarkSpace {
@@ -44,6 +45,7 @@ struct MarkSpace {
     const heap::Shapes* shapes = nullptr;
     WorkPool* pool = nullptr;
     DeferredObjects* deferred = nullptr;  // where a front end has such objects
+    const ClientMarking* client = nullptr;  // which then is here
     WrittenLook* look = nullptr;
 };
 
@@ -151,6 +153,8 @@ private:
     void scan_mask(std::uint64_t mask, std::uintptr_t base);
     void scan_words(std::uintptr_t low, std::uintptr_t high);
     void scan_tiles(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from, std::uintptr_t to);
+    void scan_described(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from,
+                        std::uintptr_t to);
 
     // Starts of slots whose marks are on their way.
     struct Awaited {

@@ -33,6 +33,10 @@ bool RootSet::exclude_range(std::uintptr_t low, std::uintptr_t high) {
     return change(excluded_, true, low, high);
 }
 
+bool RootSet::readmit_range(std::uintptr_t low, std::uintptr_t high) {
+    return change(excluded_, false, low, high);
+}
+
 bool RootSet::choose(RangeSet& set, bool is_added, std::uintptr_t address) {
     base::Guard guard(lock_);
     is_choice_new_ = true;
@@ -85,30 +89,40 @@ void RootSet::note_segment(void* context, const os::ModuleSegment& segment) {
     FoundModules& found = self.found_;
     if (found.count == found.capacity) {
         const std::size_t capacity = found.capacity == 0 ? 64 : 2 * found.capacity;
-        void* larger = self.metadata_->allocate(capacity * sizeof segment);
+        void* larger = self.metadata_->allocate(capacity * sizeof(FoundSegment));
         if (larger == nullptr) {
             found.is_complete = false;
             return;
         }
-        if (found.count != 0) std::memcpy(larger, found.segments, found.count * sizeof segment);
-        found.segments = static_cast<os::ModuleSegment*>(larger);
+        if (found.count != 0) std::memcpy(larger, found.segments, found.count * sizeof(FoundSegment));
+        found.segments = static_cast<FoundSegment*>(larger);
         found.capacity = capacity;
     }
-    found.segments[found.count++] = segment;
+    // Asked once about a segment of which the middle is read-only.
+    const FoundSegment* before = found.count == 0 ? nullptr : &found.segments[found.count - 1];
+    bool is_refused = false;
+    if (found.filter != nullptr)
+        is_refused = before != nullptr && before->mapped_low == segment.mapped_low
+                         ? before->is_refused
+                         : !found.filter(segment.name, segment.mapped_low, segment.mapped_high);
+    found.segments[found.count++] = {segment, is_refused};
+    found.answers = (found.answers ^ (is_refused ? 1 : 2)) * 0x100000001b3;  // FNV-1a
 }
 
 void RootSet::find_modules() {
     found_.count = 0;
     found_.is_complete = true;
+    found_.answers = 0;
     found_.listing = os::for_each_module_segment(note_segment, this);
 }
 
-bool RootSet::is_wanted_locked(const os::ModuleSegment& segment) const {
+bool RootSet::is_wanted_locked(const FoundSegment& segment) const {
     const auto has_one_inside = [&](const RangeSet& addresses) {
         const RangeSet::Range first = addresses.first_above(segment.module_low);
         return first.high != 0 && first.low < segment.module_high;
     };
-    return (wants_all_modules_ || has_one_inside(chosen_)) && !has_one_inside(shunned_);
+    const bool is_chosen = (wants_all_modules_ && !segment.is_refused) || has_one_inside(chosen_);
+    return is_chosen && !has_one_inside(shunned_);
 }
 
 bool RootSet::take_modules_locked() {
@@ -116,7 +130,7 @@ bool RootSet::take_modules_locked() {
     segments_.clear();
     bool is_good = found_.is_complete;
     for (std::size_t i = 0; i < found_.count && is_good; ++i) {
-        const os::ModuleSegment& segment = found_.segments[i];
+        const FoundSegment& segment = found_.segments[i];
         if (is_wanted_locked(segment)) is_good = segments_.add(segment.low, segment.high);
     }
     is_good = is_good && ensure_room_locked();
@@ -131,11 +145,18 @@ bool RootSet::refresh() {
         is_choice_new = is_choice_new_;
         if (!is_choice_new && !wants_modules_locked()) return true;
         is_choice_new_ = false;
+        // acquire: pairs with filter_modules()
+        found_.filter = wants_all_modules_ ? filter_.load(std::memory_order_acquire) : nullptr;
     }
     // Not under the lock: libc's comes before ours where a library's constructor registers roots.
-    const bool is_list_new = !found_.is_complete || !(os::module_version() == found_.listing.version);
+    bool is_list_new = !found_.is_complete || !(os::module_version() == found_.listing.version);
+    const bool was_filtered = found_.was_filtered;
+    found_.was_filtered = found_.filter != nullptr;
+    if (!is_list_new && !is_choice_new && !found_.was_filtered && !was_filtered) return true;
+    const std::uint64_t answers = found_.answers;
+    if (is_list_new || found_.was_filtered || was_filtered) find_modules();
+    is_list_new |= answers != found_.answers;
     if (!is_list_new && !is_choice_new) return true;
-    if (is_list_new) find_modules();
     base::Guard guard(lock_);
     if (take_modules_locked()) return true;
     is_choice_new_ = true;

@@ -21,6 +21,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -68,6 +69,14 @@ public:
     // None any more, but those that are added after this.
     void remove_all_modules();
     [[nodiscard]] bool exclude_module(std::uintptr_t address);
+    // Is excluded no more.
+    [[nodiscard]] bool readmit_range(std::uintptr_t low, std::uintptr_t high);
+    // Asked about each writable segment of a module before each cycle, nobody stopped and no lock of ours
+    // held; false: it is no root because of add_all_modules(). nullptr: all are.
+    using WantsSegment = bool (*)(const char* name, std::uintptr_t low, std::uintptr_t high);
+    void filter_modules(WantsSegment wants) {
+        filter_.store(wants, std::memory_order_release);  // release: what the asked one needs
+    }
 
     // ---- a cycle; by one thread
 
@@ -108,12 +117,18 @@ private:
         std::uintptr_t high;
         std::uint64_t place;  // where it starts when all are laid end to end
     };
+    struct FoundSegment : os::ModuleSegment {  // without its name
+        bool is_refused;
+    };
     // What the loader has, wanted or not.
     struct FoundModules {
-        os::ModuleSegment* segments = nullptr;
+        FoundSegment* segments = nullptr;
         std::size_t count = 0;
         std::size_t capacity = 0;
         bool is_complete = false;
+        bool was_filtered = false;
+        std::uint64_t answers = 0;  // what the filter said, in one number
+        WantsSegment filter = nullptr;
         os::ModuleListing listing;
     };
     class Reader;
@@ -133,7 +148,7 @@ private:
     [[nodiscard]] bool choose(RangeSet& set, bool is_added, std::uintptr_t address);
     [[nodiscard]] bool wants_modules_locked() const { return wants_all_modules_ || chosen_.count() != 0; }
     [[nodiscard]] bool ensure_room_locked();
-    [[nodiscard]] bool is_wanted_locked(const os::ModuleSegment& segment) const;
+    [[nodiscard]] bool is_wanted_locked(const FoundSegment& segment) const;
     [[nodiscard]] bool take_modules_locked();
     void add_part_locked(std::uintptr_t low, std::uintptr_t high);
     // Index of the first part that ends above `address`; of the part that has the room at `place`.
@@ -153,6 +168,7 @@ private:
     pages::Metadata* metadata_ = nullptr;  // [fixed]
     bool wants_all_modules_ = false;       // [lock]
     bool is_choice_new_ = false;           // [lock] since refresh()
+    std::atomic<WantsSegment> filter_{nullptr};  // [atomic]
     bool is_stale_ = true;                 // [lock] parts are not what the sources say
     FoundModules found_;                   // [owner] who refreshes
     Part* parts_ = nullptr;                // [owner] who prepares; old arrays stay valid

@@ -103,9 +103,9 @@ ShapeId Shapes::intern(unsigned size_class, const PointerMap& map, ObjectKind ki
     return static_cast<ShapeId>(id);
 }
 
-ShapeId Shapes::make_deferred(unsigned size_class, std::uint8_t tag) {
+ShapeId Shapes::make_told(unsigned size_class, ScanRule rule, std::uint8_t tag) {
     Shape shape = table_[shape_of_class(size_class, ObjectKind::conservative)];
-    shape.rule = ScanRule::deferred;
+    shape.rule = rule;
     shape.mask = 0;
     shape.tag = tag;
     return add(shape);

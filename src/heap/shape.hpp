@@ -9,10 +9,12 @@
 //        136 .. 203  conservative
 //        204 .. 271  noscan whose slots come zeroed, for front ends that promise it
 //        272 ..      made as they are first used: typed with a map ("interned": equal maps are one shape),
-//                    conservative with a map, deferred ones, and others that a front end gave a tag
+//                    conservative with a map, deferred and described ones, and others that a front end gave
+//                    a tag
 //
-// A deferred object is scanned by its front end, with the world stopped. Its tag tells the front end how; any
-// other shape may have one too, for a front end that must know its objects again.
+// A deferred object is scanned by its front end, with the world stopped. Of a described one the front end
+// tells the marker, at any time, where its pointers are, which the object itself says. Its tag tells the
+// front end how; any other shape may have one too, for a front end that must know its objects again.
 //
 // When the table is full a new type gets the id 68 + class: slower to scan, as right.
 //
@@ -68,6 +70,7 @@ enum class ScanRule : std::uint8_t {
     tiles,       // the map again and again to the end of the slot
     every_word,  // each may be a pointer
     deferred,    // the front end knows (gc/client_marking.hpp)
+    described,   // the front end reads it from the object (gc/client_marking.hpp)
 };
 
 struct alignas(64) Shape {
@@ -140,8 +143,8 @@ public:
     // `kind`: typed, or conservative where stores have no barrier.
     [[nodiscard]] ShapeId intern(unsigned size_class, const PointerMap& map,
                                  ObjectKind kind = ObjectKind::typed);
-    // A new id for deferred objects; 0 when the table is full.
-    [[nodiscard]] ShapeId make_deferred(unsigned size_class, std::uint8_t tag);
+    // A new id for objects of `rule`, deferred or described; 0 when the table is full.
+    [[nodiscard]] ShapeId make_told(unsigned size_class, ScanRule rule, std::uint8_t tag);
     // A new id for objects like those of `like` that are told by their tag; 0 when the table is full.
     [[nodiscard]] ShapeId make_tagged(ShapeId like, std::uint8_t tag);
 

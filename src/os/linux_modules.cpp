@@ -75,12 +75,14 @@ void visit_segments(const dl_phdr_info& info, const Listing& listing) {
             fixed = {base::align_down(low, page_bytes()), base::align_down(high, page_bytes())};
         }
     }
-    const ModuleSegment segment{0, 0, image.low, image.high, listing.modules == 0};
+    ModuleSegment segment{0, 0, image.low, image.high, listing.modules == 0};
+    if (info.dlpi_name != nullptr) segment.name = info.dlpi_name;
     for (std::size_t i = 0; i < info.dlpi_phnum; ++i) {
         const ElfW(Phdr)& header = info.dlpi_phdr[i];
         if (header.p_type != PT_LOAD || (header.p_flags & PF_W) == 0) continue;
-        const std::uintptr_t low = low_of(info, header);
-        visit_around({low, low + header.p_memsz}, fixed, segment, listing);
+        segment.mapped_low = low_of(info, header);
+        segment.mapped_high = segment.mapped_low + header.p_memsz;
+        visit_around({segment.mapped_low, segment.mapped_high}, fixed, segment, listing);
     }
 }
 

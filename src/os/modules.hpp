@@ -20,6 +20,10 @@ struct ModuleSegment {
     std::uintptr_t module_low;  // the whole image, code included
     std::uintptr_t module_high;
     bool is_main_program;
+    // The loader's: valid in the visit. "" for the program. What it is a part of, as it was mapped.
+    const char* name = "";
+    std::uintptr_t mapped_low = 0;
+    std::uintptr_t mapped_high = 0;
 };
 
 // How often modules were loaded and unloaded so far.

@@ -8,6 +8,8 @@
 #include <random>
 
 #include "base/bits.hpp"
+#include "gc/client_marking.hpp"
+#include "gc/deferred_objects.hpp"
 #include "unit/gc/small_collector.hpp"
 
 namespace cairn::gc {
@@ -205,6 +207,115 @@ TEST_F(PointerMaps, AllWordsOrNoneWithoutOne) {
         for (const ObjectKind kind : {ObjectKind::typed, ObjectKind::conservative})
             check(heap::shape_of_class(c, kind), words, c == 0, std::vector<bool>(words, true));
         check(heap::shape_of_class(c, ObjectKind::noscan), words, c == 0, std::vector<bool>(words, false));
+    }
+}
+
+// Of which the front end tells: the first words, a map in one word or in more, nothing, or that it is
+// deferred.
+class Described : public PointerMaps {
+protected:
+    using Form = Description::Form;
+    Described() {
+        client.describe = [](std::uintptr_t, std::size_t bytes, unsigned told) {
+            EXPECT_EQ(told, tag);
+            EXPECT_GE(bytes, 16u);
+            return told_now;
+        };
+        deferred.initialize(collector.spans.metadata());
+        collector.space.client = &client;
+        collector.space.deferred = &deferred;
+    }
+    ShapeId make_shape(unsigned size_class) {
+        return collector.heap.centrals().shapes().make_told(size_class, heap::ScanRule::described, tag);
+    }
+
+    static constexpr std::uint8_t tag = 9;
+    static inline Description told_now;
+    ClientMarking client;
+    DeferredObjects deferred;
+};
+
+TEST_F(Described, AreScannedAsTheFrontEndSays) {
+    std::vector<std::uint64_t> bits(1000);
+    for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = i * 0x9e37'79b9'7f4a'7c15;
+    for (const std::size_t bytes : {std::size_t{48}, std::size_t{8192}, std::size_t{300'000}}) {
+        SCOPED_TRACE(bytes);
+        const unsigned c = heap::swept_class_of(bytes);
+        const ShapeId shape = make_shape(c);
+        const std::size_t words = bytes / 8;
+        const auto expect = [&](auto is_pointer) {
+            std::vector<bool> expected(words);
+            for (std::size_t i = 0; i < words; ++i) expected[i] = is_pointer(i);
+            check(shape, words, c == 0, expected);
+        };
+        told_now = {};
+        expect([](std::size_t) { return false; });
+        told_now = {Form::every_word, 5};
+        expect([](std::size_t i) { return i < 5; });
+        told_now = {Form::every_word, UINT64_MAX};
+        expect([](std::size_t) { return true; });
+        told_now = {Form::map, 62, nullptr, 0x15};
+        expect([](std::size_t i) { return i == 0 || i == 2 || i == 4; });
+        told_now = {Form::map, 64 * bits.size(), bits.data()};
+        expect([&](std::size_t i) { return i < 64 * bits.size() && (bits[i / 64] >> (i % 64) & 1) != 0; });
+        EXPECT_EQ(deferred.count(), 0u);
+        told_now = {Form::deferred};
+        expect([](std::size_t) { return false; });
+        EXPECT_GE(deferred.count(), 1u);
+        deferred.drop_repeated();
+        EXPECT_EQ(deferred.count(), 1u) << "whatever pieces it has";
+        deferred.drop_first(1);
+    }
+}
+
+// What says where the pointers are may lie in another page than they do.
+TEST_F(Described, ARescanOfAPartIsOfTheWhole) {
+    const std::size_t words = 2000;
+    void** object = static_cast<void**>(allocate(make_shape(heap::swept_class_of(words * 8))));
+    told_now = {};
+    Marker marker = make_marker();
+    marker.push(word_of(object));
+    finish(marker);
+    object[words - 1] = collector.allocate();
+    told_now = {Form::every_word, words};
+    marker.rescan(word_of(object), word_of(object) + 8);
+    finish(marker);
+    EXPECT_TRUE(is_marked(object[words - 1]));
+}
+
+// One that was allocated marked was never looked at.
+TEST_F(Described, AWrittenDeferredObjectIsNotedAgain) {
+    const unsigned c = heap::swept_class_of(64);
+    const ShapeId shape = collector.heap.centrals().shapes().make_told(c, heap::ScanRule::deferred, tag);
+    void* const object = allocate(shape);
+    Marker marker = make_marker();
+    marker.mark_only(word_of(object));
+    finish(marker);
+    EXPECT_EQ(deferred.count(), 0u);
+    marker.rescan(word_of(object), word_of(object) + 8);
+    ASSERT_EQ(deferred.count(), 1u);
+    EXPECT_EQ(deferred.at(0), word_of(object));
+    marker.flush();
+}
+
+TEST_F(Described, DeferredObjectsAreKeptOnce) {
+    std::mt19937_64 random(3);
+    std::map<std::uintptr_t, unsigned> wanted;
+    for (unsigned round = 0; round < 40; ++round) {
+        const std::size_t added = random() % (round % 4 == 0 ? 5000 : 50);
+        for (std::size_t i = 0; i < added; ++i) {
+            const std::uintptr_t object = 16 * (1 + random() % 20'000);
+            ++wanted[object];
+            deferred.add(object);
+        }
+        deferred.drop_repeated();
+        ASSERT_EQ(deferred.count(), wanted.size());
+        if (round % 10 == 9) {  // the first of them are forgotten, as between two cycles
+            const std::size_t forgotten = deferred.count() / 2;
+            for (std::size_t i = 0; i < forgotten; ++i) wanted.erase(deferred.at(i));
+            deferred.drop_first(forgotten);
+        }
+        for (std::size_t i = 0; i < deferred.count(); ++i) ASSERT_TRUE(wanted.contains(deferred.at(i)));
     }
 }
 

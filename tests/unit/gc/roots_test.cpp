@@ -135,6 +135,10 @@ TEST_P(BothReadings, RangesAreAddedRemovedAndExcluded) {
     EXPECT_EQ(seen.of(14), 0u) << "excluded, whoever adds it";
     EXPECT_EQ(seen.of(124), 0u);
     EXPECT_EQ(seen.of(125), 1u);
+    ASSERT_TRUE(roots_.readmit_range(memory.low() + 112, memory.low() + 120));
+    seen = visit();
+    EXPECT_EQ(seen.of(14), 1u);
+    EXPECT_EQ(seen.of(15), 0u);
     ASSERT_TRUE(roots_.remove_range(0, UINTPTR_MAX));
     EXPECT_EQ(visit().bytes, 0u);
 }
@@ -281,6 +285,48 @@ TEST_F(Roots, AnExcludedModuleIsNoRoot) {
     EXPECT_EQ(rest.of(1001), 0u);
     EXPECT_GT(rest.bytes, 0u) << "libc has variables";
     EXPECT_LT(rest.bytes, all.bytes);
+}
+
+// What a filter is asked, and says.
+struct Filter {
+    static inline unsigned asked = 0;
+    static inline bool wants_ours = true;
+    static bool wants(const char* name, std::uintptr_t low, std::uintptr_t high) {
+        EXPECT_NE(name, nullptr);
+        EXPECT_LT(low, high);
+        ++asked;
+        const bool is_ours = low <= address_of(&global_root) && address_of(&global_root) < high;
+        return !is_ours || wants_ours;
+    }
+};
+
+TEST_F(Roots, AFilterIsAskedBeforeEachCycle) {
+    roots_.add_all_modules();
+    roots_.filter_modules(Filter::wants);
+    const auto cycle = [&] {
+        Filter::asked = 0;
+        EXPECT_TRUE(roots_.refresh() && roots_.is_current());
+        return visit(Reading::while_stopped);
+    };
+    EXPECT_GE(cycle().of(1001), 1u);
+    EXPECT_GE(Filter::asked, 3u) << "the program, libc, the loader";
+    Filter::wants_ours = false;
+    const Seen rest = cycle();
+    EXPECT_EQ(rest.of(1001), 0u);
+    EXPECT_GT(rest.bytes, 0u);
+    EXPECT_GE(Filter::asked, 3u);
+    ASSERT_TRUE(roots_.add_module(address_of(&global_root)));
+    EXPECT_GE(cycle().of(1001), 1u) << "chosen by itself";
+    ASSERT_TRUE(roots_.remove_module(address_of(&global_root)));
+    EXPECT_EQ(cycle().of(1001), 0u);
+    Filter::wants_ours = true;
+    EXPECT_GE(cycle().of(1001), 1u);
+    Filter::wants_ours = false;
+    EXPECT_EQ(cycle().of(1001), 0u);
+    roots_.filter_modules(nullptr);
+    EXPECT_GE(cycle().of(1001), 1u);
+    EXPECT_EQ(Filter::asked, 0u);
+    Filter::wants_ours = true;
 }
 
 #ifdef CAIRN_ROOTS_MODULE

@@ -25,7 +25,8 @@ std::vector<bool> pointers_of(const Shape& shape, std::size_t words) {
     for (std::size_t i = 0; i < words; ++i) {
         switch (shape.rule) {
         case ScanRule::nothing:
-        case ScanRule::deferred: break;  // the marker reads none
+        case ScanRule::deferred:
+        case ScanRule::described: break;  // the front end tells
         case ScanRule::every_word: found[i] = true; break;
         case ScanRule::mask: found[i] = i < 64 && (shape.mask >> i & 1) != 0; break;
         case ScanRule::tiles: {
@@ -119,10 +120,16 @@ TEST_F(ShapesTest, ATagMakesAShapeOfItsOwnThatIsOtherwiseTheSame) {
         EXPECT_EQ(watched_shapes.holds(made), shapes[like].kind == ObjectKind::conservative)
             << "stores into it have no barrier";
     }
-    EXPECT_EQ(shapes[shapes.make_deferred(5, 7)].rule, ScanRule::deferred);
+    for (const ScanRule rule : {ScanRule::deferred, ScanRule::described}) {
+        const ShapeId told = shapes.make_told(5, rule, 7);
+        EXPECT_EQ(shapes[told].rule, rule);
+        EXPECT_EQ(shapes[told].tag, 7);
+        EXPECT_EQ(shapes[told].mask, 0u) << "no short way past the front end";
+        EXPECT_TRUE(watched_shapes.holds(told)) << "stores into it have no barrier";
+    }
     while (shapes.make_tagged(zeroed_shape_of_class(1), 1) != 0) {}
     EXPECT_EQ(shapes.count(), max_shapes);
-    EXPECT_EQ(shapes.make_deferred(5, 7), 0);
+    EXPECT_EQ(shapes.make_told(5, ScanRule::deferred, 7), 0);
 }
 
 TEST_F(ShapesTest, TheTableEndsInShapesThatScanEveryWord) {

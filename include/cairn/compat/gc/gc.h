@@ -54,6 +54,11 @@ typedef void* (*GC_fn_type)(void* data);
 typedef int (*GC_has_static_roots_func)(const char* library, void* start, size_t bytes);
 typedef void (*GC_await_finalize_proc)(void* object);
 
+/* In the order of a cycle: START, a stop (PRE_STOP_WORLD, a THREAD_SUSPENDED for each thread,
+   POST_STOP_WORLD), MARK_START, MARK_END, the end of the stop (PRE_START_WORLD, THREAD_UNSUSPENDED,
+   POST_START_WORLD), RECLAIM_START, RECLAIM_END, END. A concurrent cycle has two stops or more, with
+   MARK_START in the first and MARK_END in the last. Called by whichever thread runs the cycle, which may be
+   the collector's own. */
 typedef enum {
     GC_EVENT_START,
     GC_EVENT_MARK_START,
@@ -133,7 +138,7 @@ GC_API void* GC_base(void* address);
 GC_API int GC_is_heap_ptr(const void* address);
 GC_API size_t GC_size(const void* object);
 
-/* Variants that note where they were called from; here they are the plain ones. */
+/* Variants that note where they were called from when leaks are looked for; else they are the plain ones. */
 GC_API void* GC_debug_malloc(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;
 GC_API void* GC_debug_malloc_atomic(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;
 GC_API void* GC_debug_malloc_uncollectable(size_t bytes, const char* file, int line) GC_ATTR_MALLOC;
@@ -152,23 +157,38 @@ GC_API void* GC_debug_malloc_replacement(size_t bytes) GC_ATTR_MALLOC;
 GC_API void* GC_debug_realloc_replacement(void* object, size_t bytes);
 GC_API void GC_debug_register_displacement(size_t offset);
 
+/* With GC_DEBUG the macros note where they stand. */
+#define GC_EXTRAS __FILE__, __LINE__
+#ifdef GC_DEBUG
+#define GC_MALLOC(bytes) GC_debug_malloc(bytes, GC_EXTRAS)
+#define GC_MALLOC_ATOMIC(bytes) GC_debug_malloc_atomic(bytes, GC_EXTRAS)
+#define GC_MALLOC_UNCOLLECTABLE(bytes) GC_debug_malloc_uncollectable(bytes, GC_EXTRAS)
+#define GC_MALLOC_ATOMIC_UNCOLLECTABLE(bytes) GC_debug_malloc_atomic_uncollectable(bytes, GC_EXTRAS)
+#define GC_MALLOC_IGNORE_OFF_PAGE(bytes) GC_debug_malloc_ignore_off_page(bytes, GC_EXTRAS)
+#define GC_MALLOC_ATOMIC_IGNORE_OFF_PAGE(bytes) GC_debug_malloc_atomic_ignore_off_page(bytes, GC_EXTRAS)
+#define GC_REALLOC(object, bytes) GC_debug_realloc(object, bytes, GC_EXTRAS)
+#define GC_STRDUP(text) GC_debug_strdup(text, GC_EXTRAS)
+#define GC_STRNDUP(text, most) GC_debug_strndup(text, most, GC_EXTRAS)
+#define GC_FREE(object) GC_debug_free(object)
+#else
 #define GC_MALLOC(bytes) GC_malloc(bytes)
 #define GC_MALLOC_ATOMIC(bytes) GC_malloc_atomic(bytes)
 #define GC_MALLOC_UNCOLLECTABLE(bytes) GC_malloc_uncollectable(bytes)
 #define GC_MALLOC_ATOMIC_UNCOLLECTABLE(bytes) GC_malloc_atomic_uncollectable(bytes)
 #define GC_MALLOC_IGNORE_OFF_PAGE(bytes) GC_malloc_ignore_off_page(bytes)
 #define GC_MALLOC_ATOMIC_IGNORE_OFF_PAGE(bytes) GC_malloc_atomic_ignore_off_page(bytes)
-#define GC_MALLOC_STUBBORN(bytes) GC_malloc_stubborn(bytes)
-#define GC_CHANGE_STUBBORN(object) GC_change_stubborn(object)
-#define GC_END_STUBBORN_CHANGE(object) GC_end_stubborn_change(object)
 #define GC_REALLOC(object, bytes) GC_realloc(object, bytes)
 #define GC_STRDUP(text) GC_strdup(text)
 #define GC_STRNDUP(text, most) GC_strndup(text, most)
 #define GC_FREE(object) GC_free(object)
-#define GC_NEW(type) ((type*)GC_malloc(sizeof(type)))
-#define GC_NEW_ATOMIC(type) ((type*)GC_malloc_atomic(sizeof(type)))
-#define GC_NEW_UNCOLLECTABLE(type) ((type*)GC_malloc_uncollectable(sizeof(type)))
-#define GC_NEW_STUBBORN(type) ((type*)GC_malloc_stubborn(sizeof(type)))
+#endif
+#define GC_MALLOC_STUBBORN(bytes) GC_MALLOC(bytes)
+#define GC_CHANGE_STUBBORN(object) GC_change_stubborn(object)
+#define GC_END_STUBBORN_CHANGE(object) GC_end_stubborn_change(object)
+#define GC_NEW(type) ((type*)GC_MALLOC(sizeof(type)))
+#define GC_NEW_ATOMIC(type) ((type*)GC_MALLOC_ATOMIC(sizeof(type)))
+#define GC_NEW_UNCOLLECTABLE(type) ((type*)GC_MALLOC_UNCOLLECTABLE(sizeof(type)))
+#define GC_NEW_STUBBORN(type) GC_NEW(type)
 #define GC_REGISTER_DISPLACEMENT(offset) GC_register_displacement(offset)
 #define GC_PTR_STORE(slot, value) (*(void**)(slot) = (void*)(value))
 #define GC_PTR_STORE_AND_DIRTY(slot, value) GC_ptr_store_and_dirty(slot, value)

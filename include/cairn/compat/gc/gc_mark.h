@@ -18,7 +18,10 @@ typedef struct GC_ms_entry* (*GC_mark_proc)(GC_word* object, struct GC_ms_entry*
 #define GC_RESERVED_MARK_PROCS 8
 #define GC_GCJ_RESERVED_MARK_PROC_INDEX 0
 
-/* Descriptors: the two lowest bits say which of four. */
+/* Descriptors: the two lowest bits say which of four: so many bytes from the start; a bitmap, the highest bit
+   for the first word; a procedure; another descriptor, which lies so far from the start of the object or,
+   where the word is negative, at (the object's first word) - (the word without these bits) -
+   GC_INDIR_PER_OBJ_BIAS. */
 #define GC_DS_TAG_BITS 2
 #define GC_DS_TAGS ((1 << GC_DS_TAG_BITS) - 1)
 #define GC_DS_LENGTH 0
