@@ -283,6 +283,7 @@ private:
 
     // tracking.cpp
     [[nodiscard]] Mode choose_tracking(Mode mode);
+    [[nodiscard]] bool has_conservative();
     [[nodiscard]] bool is_quickly_marked();
     [[nodiscard]] bool may_run_here(Mode mode);
     void learn_speed(std::uint64_t stop_ns, std::uint64_t objects);

@@ -61,6 +61,12 @@ constexpr std::uint64_t many_root_bytes = std::uint64_t{1} << 20;
 
 // ---- which way
 
+// Spans are counted as they are made; the walk tells whether one is left.
+bool Collector::has_conservative() {
+    return heap_->swept().shared().conservative_spans.value() != 0 &&
+           ConservativeWatch::is_needed(*space_.objects);
+}
+
 bool Collector::is_quickly_marked() {
     arming_ns_ = 0;
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
@@ -84,8 +90,7 @@ bool Collector::is_quickly_marked() {
 
 // Whether a thread of the program that asks for a cycle may run it: as one short stop.
 bool Collector::may_run_here(Mode mode) {
-    return mode == Mode::concurrent && ConservativeWatch::is_needed(*space_.objects) && is_quickly_marked() &&
-           quick_ns_ < quick_stop_ns;
+    return mode == Mode::concurrent && has_conservative() && is_quickly_marked() && quick_ns_ < quick_stop_ns;
 }
 
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
@@ -103,7 +108,7 @@ Mode Collector::choose_tracking(Mode mode) {
     is_quick_ = is_watching_ = is_watching_roots_ = false;
     conservative_spans_ = heap_->swept().shared().conservative_spans.value();
     if (mode != Mode::concurrent) return mode;
-    if (!ConservativeWatch::is_needed(*space_.objects)) {
+    if (!has_conservative()) {
         if (roots_.total_bytes() < many_root_bytes || !watch_.tracker().start()) return mode;
         is_watching_roots_ = true;
         roots_.prepare_jobs();
