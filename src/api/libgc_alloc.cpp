@@ -129,7 +129,9 @@ void* keep_forever(void* object, int kind) {
 
 void* out_of_memory(std::size_t bytes) { return GC_oom_fn != nullptr ? GC_oom_fn(bytes) : nullptr; }
 
-void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
+// Not inlined: it keeps nothing in registers that frames of a cycle would save. The end of an empty run, for
+// one, is the address of somebody else's object.
+[[gnu::noinline]] void* allocate_shaped(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
     if (alignment > 16) return allocate_slow(bytes, shape, alignment);
     if (mutator != nullptr) [[likely]]
         if (void* const object = try_allocate(mutator, shape)) return object;
