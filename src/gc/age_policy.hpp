@@ -32,7 +32,7 @@ public:
         const double ns = static_cast<double>(std::max<std::uint64_t>(cost_ns, 1));
         trial_.add(static_cast<double>(allocated), ns);
         period_.add(bytes, ns);
-        double& usual = ways_[has_young_ ? 1 : 0].freed_an_ns;
+        double& usual = way(has_young_).freed_an_ns;
         if (is_young) {
             is_patch_good_ = bytes >= usual * ns;
         } else {
@@ -72,10 +72,12 @@ private:
         double freed_an_ns = 0;  // from one full cycle to the next
     };
 
+    [[nodiscard]] Way& way(bool has_young) { return ways_[has_young ? 1 : 0]; }
+
     // What was tried is as good as it showed; the other way as good as it was when last tried.
     void end_trial() {
-        Way& mine = ways_[has_young_ ? 1 : 0];
-        const Way& other = ways_[has_young_ ? 0 : 1];
+        Way& mine = way(has_young_);
+        const Way& other = way(!has_young_);
         mine.was_tried = true;
         mine.given_an_ns = trial_.yield();
         trial_ = {};
@@ -97,8 +99,8 @@ private:
         period_ = {};
         has_young_ = !has_young_;
         is_patch_good_ = true;
-        double& usual = ways_[has_young_ ? 1 : 0].freed_an_ns;
-        if (usual == 0) usual = ways_[has_young_ ? 0 : 1].freed_an_ns;
+        double& usual = way(has_young_).freed_an_ns;
+        if (usual == 0) usual = way(!has_young_).freed_an_ns;
         left_ = cycles;
     }
 

@@ -11,12 +11,12 @@
 #include <cstdint>
 
 #include "heap/shape.hpp"
+#include "pages/arena_layout.hpp"
 #include "pages/object_map.hpp"
 
 namespace cairn::gc {
 
-// What the object map prepares at once.
-inline constexpr std::uintptr_t arena_bytes = std::uintptr_t{1} << 26;
+using pages::arena_bytes;  // what the object map prepares at once
 
 [[nodiscard]] inline bool is_conservative_entry(std::uint32_t entry) {
     constexpr unsigned first = heap::shape_of_class(0, heap::ObjectKind::conservative);

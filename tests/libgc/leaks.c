@@ -10,15 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TELL(format, ...) (printf(format "\n", __VA_ARGS__), fflush(stdout))
-#define CHECK(fact) \
-    do { \
-        if (!(fact)) { \
-            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #fact); \
-            fflush(stdout); \
-            _exit(1); \
-        } \
-    } while (0)
+#include "check.h"
+
 enum { length = 20, rounds = 20000 };
 struct link {
     struct link* next;
@@ -28,10 +21,6 @@ static struct link* kept;
 static char* text;
 static int report; /* the file that stderr is */
 
-static __attribute__((noinline)) void clear_below(void) {
-    volatile char room[64 << 10];
-    memset((void*)room, 0, sizeof room);
-}
 static __attribute__((noinline)) struct link* chain(void) {
     struct link* first = NULL;
     for (int i = 0; i < length; ++i) {
@@ -119,6 +108,7 @@ static void fork_and_end(void) {
 }
 
 int main(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* nothing told is told again by a child */
     GC_set_find_leak(1);
     GC_INIT();
     CHECK(GC_get_find_leak() == 1);
