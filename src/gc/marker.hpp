@@ -156,13 +156,14 @@ private:
     void scan_described(const heap::Shape& shape, std::uintptr_t base, std::uintptr_t from,
                         std::uintptr_t to);
 
-    // Starts of slots whose marks are on their way.
+    // Words within bounds whose bits are on their way.
     struct Awaited {
         unsigned count = 0;  // grows without end
         std::uintptr_t words[ring_size];
     };
     void rescan_words(Awaited& awaited, std::uintptr_t low, std::uintptr_t high);
-    void look_at(std::uintptr_t start);
+    void look_at(const pages::ObjectMap::View& map, std::uintptr_t word);
+    void push_if_white(std::uintptr_t word);
     void look_at_rest(Awaited& awaited);
     void rescan_slots(Awaited& awaited, const heap::Span& span, std::uintptr_t low, std::uintptr_t high);
     void rescan_spans(Awaited& awaited, std::uintptr_t low, std::uintptr_t high);
