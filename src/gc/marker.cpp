@@ -7,6 +7,7 @@
 #include "base/bits.hpp"
 #include "gc/client_marking.hpp"
 #include "gc/marker_inline.hpp"
+#include "gc/root_jobs.hpp"
 #include "gc/written_look.hpp"
 
 namespace cairn::gc {
@@ -89,8 +90,18 @@ bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
     if (head_ != tail_ || marked_count_ != 0) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
-    if (piece.span == nullptr) return rescan_next() || take_work() || ask_next();
+    if (piece.span == nullptr) return rescan_next() || scan_next_roots() || take_work() || ask_next();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
+    return true;
+}
+
+bool Marker::scan_next_roots() {
+    std::size_t job = 0;
+    if (!space_.pool->take_job(job)) return false;
+    const auto push = [](void* self, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(self)->push_roots(low, high);
+    };
+    space_.roots->visit(job, push, this);
     return true;
 }
 
