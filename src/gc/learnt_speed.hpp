@@ -19,7 +19,7 @@ public:
         ns_ = fading * ns_ + static_cast<double>(ns);
         amount_ = fading * amount_ + static_cast<double>(amount);
     }
-    [[nodiscard]] double each_ns(double if_unknown) const { return amount_ == 0 ? if_unknown : ns_ / amount_; }
+    [[nodiscard]] double each_ns(double unknown) const { return amount_ == 0 ? unknown : ns_ / amount_; }
     // What was learnt is true no more by so much each time it has kept a cycle from being quick, and thus
     // from teaching anything.
     void doubt() { ns_ *= 0.95; }
