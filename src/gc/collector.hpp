@@ -297,7 +297,9 @@ private:
     template <class GoesOn>
     [[nodiscard]] bool rescan_written(Marker& marker, GoesOn goes_on);
     void clean_ahead(Marker& marker);
-    [[nodiscard]] bool finish_written(Marker& marker);
+    void expect_pages(const WrittenLook::Seen& seen);
+    [[nodiscard]] std::uint64_t slice_end(std::uint64_t start_ns) const;
+    [[nodiscard]] bool finish_written(Marker& marker, std::uint64_t start_ns);
     void rest_between_slices(std::uint64_t resumed_ns);
 
     [[nodiscard]] HeapSnapshot snapshot();
@@ -341,6 +343,8 @@ private:
     std::uint64_t conservative_spans_ = 0;                  // [owner] likewise; made when that was decided
     bool is_watching_ = false;                              // [owner] likewise; conservative spans
     bool is_watching_roots_ = false;                        // [owner] likewise
+    bool is_last_look_ = false;                             // [owner] likewise; at written pages, in stop 2
+    std::uint64_t sliced_pages_ = 0;                        // [owner] likewise; written, the most in a slice
     AgePolicy age_policy_;                                  // [owner] likewise
     bool may_keep_marks_ = false;                           // [owner] likewise; the next may be young
     bool clears_marks_ = false;                             // [owner] likewise; kept ones, first of all

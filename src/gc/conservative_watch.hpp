@@ -42,13 +42,14 @@ public:
     template <class Visit, class GoesOn>
     std::uint64_t collect_some(const pages::ObjectMap& objects, Visit visit, GoesOn goes_on, bool& is_all);
     // In a stop: the markers of the pool collect what was written as part of their work, until all is known.
-    void open_look(const pages::ObjectMap& objects, WorkPool& pool) {
-        look_.open(objects, tracker_, pool, cursor_);
+    void open_look(const pages::ObjectMap& objects, WorkPool& pool, WrittenLook::Kind kind) {
+        look_.open(objects, tracker_, pool, cursor_, kind);
     }
-    // Returns: OS pages reported. Who is at it still ends the piece at hand.
-    std::uint64_t close_look() {
-        cursor_ = look_.close();
-        return look_.take_pages();
+    // Who is at it still ends the piece at hand.
+    WrittenLook::Seen close_look() {
+        const std::uintptr_t next = look_.close();
+        if (look_.kind() == WrittenLook::Kind::watches_on) cursor_ = next;
+        return look_.take_seen();
     }
     [[nodiscard]] WrittenLook* look() { return &look_; }
     // Stores are free again.

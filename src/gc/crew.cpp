@@ -16,6 +16,8 @@ constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
 constexpr unsigned patient_looks = 300;
 constexpr unsigned wakeful_looks = 308;
 constexpr std::uint64_t nap_ns = 50'000;
+// Looks at helpers that are ending, before who waits for them sleeps: one that lost its CPU then gets ours.
+constexpr unsigned closing_looks = 100;
 
 }  // namespace
 
@@ -40,11 +42,25 @@ void Crew::dismiss() {
     if (session_.load(std::memory_order_relaxed) % 2 != 0) session_.fetch_add(1, std::memory_order_seq_cst);
 }
 
+bool Crew::await_helpers(std::uint64_t ns) {
+    const std::uint64_t end_ns = os::monotonic_ns() + ns;
+    while (busy_.load(std::memory_order_seq_cst) != 0) {  // seq_cst: see dismiss()
+        if (os::monotonic_ns() > end_ns) return false;
+        base::cpu_pause();
+    }
+    return true;
+}
+
 MarkCount Crew::close() {
     if (!is_open_) return {};
     is_open_ = false;
     dismiss();
-    while (busy_.load(std::memory_order_seq_cst) != 0) os::yield_cpu();  // seq_cst: see dismiss()
+    for (unsigned looks = 0;; ++looks) {
+        const std::uint32_t busy = busy_.load(std::memory_order_seq_cst);  // seq_cst: see dismiss()
+        if (busy == 0) break;
+        if (looks < closing_looks) os::yield_cpu();
+        else os::wait_for(busy_, busy, nap_ns);
+    }
     MarkCount done{marked_bytes_.value(), marked_objects_.value(), scanned_bytes_.value()};
     marked_bytes_.subtract(done.marked_bytes);
     marked_objects_.subtract(done.marked_objects);

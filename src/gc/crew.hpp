@@ -37,6 +37,8 @@ public:
     void open(unsigned helpers);
     // The session ends; a helper that is in the middle of a piece of work ends that first, and nobody waits.
     void dismiss();
+    // Of a session that was dismissed: waits so long for helpers to end. False: one still is at it.
+    bool await_helpers(std::uint64_t ns);
     // No helper holds work after this. Returns: what they did since open().
     MarkCount close();
     [[nodiscard]] bool is_open() const { return is_open_; }

@@ -18,6 +18,8 @@ constexpr std::uint64_t stopped_chunk_bytes = std::uint64_t{16} << 10;
 // How long stop 2 may mark before it is given up, and how often that may happen in a cycle.
 constexpr std::uint64_t stop_budget_ns = 150'000;
 constexpr unsigned most_rounds = 8;
+// What a helper is at when a stop ends takes no longer, if it has a CPU.
+constexpr std::uint64_t helper_piece_ns = 100'000;
 // Marked sooner by one CPU than a second one wakes up.
 constexpr std::uint64_t alone_ns = 200'000;
 // Looks for work of the helpers' before the clock is looked at.
@@ -303,10 +305,12 @@ bool Collector::try_finish(Marker& marker) {
         return false;
     }
     rescan_roots(marker);
-    if (!(is_watching_ ? finish_written(marker) : finish_barriered(marker))) {
+    if (!(is_watching_ ? finish_written(marker, start_ns) : finish_barriered(marker))) {
         ++now_.rounds;
-        // Nobody waits for a helper that lost its CPU: it may as well end its piece beside the program.
+        // A thread that goes on would take a helper's CPU in the middle of a piece. But nobody waits long for
+        // one that has lost it already: it may as well end its piece beside the program.
         crew_.dismiss();
+        (void)crew_.await_helpers(helper_piece_ns);
         marker.flush();
         const std::uint64_t resumed_ns = os::monotonic_ns();
         resume_settled();

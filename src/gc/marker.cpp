@@ -30,6 +30,8 @@ constexpr std::size_t single_bytes = 64;
 // Words below which a buffer is not worth sharing, and page runs above which one is.
 constexpr unsigned shared_words_min = 8;
 constexpr unsigned page_runs_at_once = 16;
+// Buffers of page runs that others find while the leader of a look asks for more.
+constexpr std::size_t buffers_ahead = 3;
 // OS pages scanned again between two looks at the clock: full of pointers, 4 us each.
 constexpr std::size_t rescanned_at_once = 32;
 
@@ -114,6 +116,7 @@ void prefetch_page(std::uintptr_t page) {
 
 // Scans some runs of written pages again.
 bool Marker::rescan_next() {
+    if (leads_look_ && space_.pool->pages_count() < buffers_ahead) (void)ask_next();
     if (pages_ == nullptr) pages_ = space_.pool->take_pages();
     if (pages_ == nullptr) return false;
     Awaited awaited;
@@ -135,7 +138,9 @@ bool Marker::rescan_next() {
 bool Marker::ask_next() {
     if (!leads_look_ && !space_.pool->has_questions()) return false;
     const auto add = [this](std::uintptr_t low, std::uintptr_t high) { add_written(low, high); };
-    return space_.look->ask_next(add, asked_bytes_);
+    const bool is_asked = space_.look->ask_next(add, asked_bytes_);
+    if (!is_asked) leads_look_ = false;
+    return is_asked;
 }
 
 void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {
@@ -145,8 +150,10 @@ void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {
         if (pages_ == nullptr) pages_ = space_.pool->take_empty();
         if (pages_ == nullptr) return rescan(at, high);
         pages_->words[pages_->count++] = PageRun::word_of(at, end);
+        gathered_pages_ += (end - at) / PageRun::page_bytes;
         at = end;
-        if (pages_->count < page_runs_at_once) continue;
+        if (pages_->count < page_runs_at_once && gathered_pages_ < rescanned_at_once) continue;
+        gathered_pages_ = 0;
         space_.pool->put_pages(pages_);
         pages_ = nullptr;
     }

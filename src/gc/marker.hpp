@@ -176,6 +176,7 @@ private:
     pages::ObjectMap::Bounds bounds_;
     WorkBuffer* buffer_ = nullptr;
     WorkBuffer* pages_ = nullptr;  // page runs
+    std::size_t gathered_pages_ = 0;  // of late; see add_written()
     bool leads_look_ = false;
     std::uint64_t asked_bytes_ = 0;  // of written pages that the kernel told us of
     unsigned head_ = 0;   // of the ring; grows without end

@@ -6,11 +6,14 @@
 // may take as long for a large heap that was taken for one with few objects; so that counts as well.
 //
 // With tracking, what was written is scanned again beside the program for as long as that makes it less. The
-// rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it
-// has seen all of them with nothing written since, because nobody runs. When its time is over before, the
-// program runs for a moment and the next stop goes on where this one ended. The moments get shorter, so each
-// stop takes more away than the program adds: a page is written at most once before it is reported, and the
-// write that makes it so costs about as much as scanning it.
+// rest is for stop 2:
+//
+// - As little as one stop can do, by what was seen last: that stop looks at all of it once, watches nothing
+//   any more, and ends the cycle.
+// - More: a slice. All CPUs work through written pages, armed again as they are found, until the slice's time
+//   is over; then the program runs for a moment, and the next slice goes on where this one ended. The moments
+//   get shorter, so each slice takes more away than the program adds: a page is written at most once before
+//   it is reported, and the write that makes it so costs about as much as scanning it.
 //
 // SPDX-License-Identifier: MIT
 #include <algorithm>
@@ -38,16 +41,16 @@ constexpr double empty_byte_ns = 0.06;
 constexpr std::uint64_t few_pages = 512;
 constexpr unsigned most_cleanings = 8;
 
-// How long a stop works through written pages, and how long the program runs between two such stops. To ask
-// the kernel about a GiB in which nothing was written takes two CPUs 0.8 ms, and what was written last is to
-// be scanned; so each stop is a little longer than that before. When so many were not enough the program
-// writes faster than they clean: twice as long each time.
-constexpr std::uint64_t slice_stop_ns = 2'100'000;
-constexpr std::uint64_t slice_growth_ns = 6'000;
-constexpr unsigned growing_slices = 200;
-constexpr std::uint64_t slice_rest_ns = 1'500'000;
+// How long a slice takes, from the request that threads stop, and how long the program runs between two. When
+// so many were not enough the program writes faster than they clean: twice as long each time.
+constexpr std::uint64_t slice_stop_ns = 1'500'000;
+constexpr std::uint64_t slice_rest_ns = 1'000'000;
+// The last stop may take as long as so many slices.
+constexpr std::uint64_t last_slices = 2;
 constexpr unsigned short_slices = 500;
 constexpr unsigned slices_of_a_length = 16;
+// To ask about all of a heap in which little was written takes all CPUs no longer.
+constexpr std::uint64_t looked_at_bytes_a_ns = 2000;
 
 constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
 
@@ -127,6 +130,8 @@ bool Collector::begin_tracking() {
     roots_.prepare_jobs();
     roots_.watch_parts(watch_.tracker());
     is_watching_ = is_watching_roots_ = true;
+    is_last_look_ = false;
+    sliced_pages_ = few_pages;
     return true;
 }
 
@@ -197,25 +202,52 @@ void Collector::clean_ahead(Marker& marker) {
         scan_changed_roots(marker, Reading::beside_program);
         mark_until_dry(marker);
         const std::uint64_t pages = now_.dirty_pages - counted;
-        if (pages <= few_pages || pages > before - before / 4) return;
+        is_last_look_ = pages <= few_pages && !finalizer_.specials().were_added();
+        if (is_last_look_ || pages > before - before / 4) return;
         before = pages;
     }
 }
 
-// In stop 2, after the roots. False: not all was seen, or what it led to is not marked yet.
-bool Collector::finish_written(Marker& marker) {
+// After a stop 2 that was not the last: whether the next may be, by what was seen. A slice looks where most was
+// written, and what it leaves behind is clean.
+void Collector::expect_pages(const WrittenLook::Seen& seen) {
+    const bool was_last = is_last_look_;
+    is_last_look_ = false;
+    if (was_last) {
+        sliced_pages_ /= 2;
+        return;
+    }
+    sliced_pages_ = std::max(sliced_pages_, seen.pages);
+    if (seen.bytes == 0) return;
+    const double heap_bytes = static_cast<double>(space_.objects->bounds().extent);
+    const double left = static_cast<double>(seen.pages) / static_cast<double>(seen.bytes) * heap_bytes / 2;
+    is_last_look_ = left < static_cast<double>(sliced_pages_ * last_slices);
+}
+
+// The time by which a stop 2 that began then is to end.
+std::uint64_t Collector::slice_end(std::uint64_t start_ns) const {
     const unsigned beyond = now_.rounds > short_slices ? now_.rounds - short_slices : 0;
-    const std::uint64_t short_ns = slice_stop_ns + std::min(now_.rounds, growing_slices) * slice_growth_ns;
-    const std::uint64_t deadline_ns =
-        os::monotonic_ns() + (short_ns << (beyond / slices_of_a_length + (beyond != 0)));
+    const std::uint64_t looking_ns = heap_->swept().shared().live_bytes.value() / looked_at_bytes_a_ns;
+    const std::uint64_t length_ns = (is_last_look_ ? slice_stop_ns * last_slices + looking_ns : slice_stop_ns)
+                                    << (beyond / slices_of_a_length + (beyond != 0));
+    // Where threads took long to stop there is some time left all the same.
+    return std::max(start_ns + length_ns, os::monotonic_ns() + length_ns / 2);
+}
+
+// In stop 2, after the roots. False: not all was seen, or what it led to is not marked yet.
+bool Collector::finish_written(Marker& marker, std::uint64_t start_ns) {
+    const std::uint64_t deadline_ns = slice_end(start_ns);
     crew_.open(os::cpu_count() - 1);
     if (!finalizer_.specials().were_added()) {
         marker.refresh();
-        watch_.open_look(*space_.objects, pool_);
+        watch_.open_look(*space_.objects, pool_,
+                         is_last_look_ ? WrittenLook::Kind::last : WrittenLook::Kind::watches_on);
         marker.lead_look(true);
         const bool is_done = drain_stopped(marker, deadline_ns);
         marker.lead_look(false);
-        now_.dirty_pages += watch_.close_look();
+        const WrittenLook::Seen seen = watch_.close_look();
+        now_.dirty_pages += seen.pages;
+        if (!is_done) expect_pages(seen);
         return is_done;
     }
     // What written pages mean for finalizers is found out by one alone.

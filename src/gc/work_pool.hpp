@@ -131,6 +131,9 @@ public:
     [[nodiscard]] std::size_t full_count() const {
         return full_count_.load(std::memory_order_relaxed);  // relaxed: a hint
     }
+    [[nodiscard]] std::size_t pages_count() const {
+        return pages_count_.load(std::memory_order_relaxed);  // relaxed: a hint
+    }
     // Memory ran out for buffers, and words were dropped: what is marked may not be all that is reachable.
     [[nodiscard]] bool has_overflowed() const {
         return has_overflowed_.load(std::memory_order_relaxed);  // relaxed: read with the world stopped

@@ -16,7 +16,7 @@ constexpr std::uint64_t few_bytes = 64 * 4096;
 }  // namespace
 
 void WrittenLook::open(const pages::ObjectMap& objects, os::DirtyTracker& tracker, WorkPool& pool,
-                       std::uintptr_t start) {
+                       std::uintptr_t start, Kind kind) {
     const pages::ObjectMap::Bounds bounds = objects.bounds();
     base::Guard guard(lock_);
     objects_ = &objects;
@@ -25,8 +25,9 @@ void WrittenLook::open(const pages::ObjectMap& objects, os::DirtyTracker& tracke
     end_ = bounds.low + bounds.extent;
     start_ = at_ = start < bounds.low || start > end_ ? bounds.low : start;
     first_ = bounds.low;
+    kind_ = kind;
     is_open_.store(true, std::memory_order_relaxed);  // relaxed: set_questions() publishes it
-    pool.set_questions(false);
+    pool.set_questions(kind == Kind::last && is_left());
 }
 
 std::uintptr_t WrittenLook::close() {
@@ -38,9 +39,10 @@ std::uintptr_t WrittenLook::close() {
     return next;
 }
 
-void WrittenLook::note(std::uint64_t reported) {
-    bytes_.add(reported);
-    const bool is_nearly_clean = reported < few_bytes;
+void WrittenLook::note(const Chunk& chunk, std::uint64_t reported) {
+    written_.add(reported);
+    asked_.add(chunk.high - chunk.low);
+    const bool is_nearly_clean = chunk.kind == Kind::last || reported < few_bytes;
     if (pool_->has_questions() == is_nearly_clean) return;
     base::Guard guard(lock_);
     pool_->set_questions(is_nearly_clean && is_left());
@@ -59,8 +61,9 @@ WrittenLook::Chunk WrittenLook::claim() {
             at_ = arena + arena_bytes;
             continue;
         }
-        const std::uintptr_t high = std::min(base::align_down(at_, chunk_bytes) + chunk_bytes, end_);
-        const Chunk chunk{at_, high};
+        const std::size_t most = kind_ == Kind::last ? last_chunk_bytes : chunk_bytes;
+        const std::uintptr_t high = std::min(base::align_down(at_, most) + most, end_);
+        const Chunk chunk{at_, high, kind_};
         at_ = high;
         if (!is_left()) pool_->set_questions(false);
         return chunk;

@@ -13,6 +13,9 @@
 // heard of and is not scanned when the stop's time is over is scanned beside the program, which writes faster
 // than that. So the leader always asks, the others where the last chunk was nearly clean.
 //
+// A look that is to be the last one arms nothing: nobody runs, and if it turns out not to be the last, the
+// next one hears of the same pages again. That spares most of the time where little was written.
+//
 // Memory that nobody watches is reported as written, a chunk at a time (os/dirty_pages.hpp). To watch it here
 // would hold up whoever is asking beside us.
 //
@@ -36,24 +39,35 @@ class WrittenLook {
 public:
     // Where nothing was written a chunk takes five microseconds; where all was, a quarter of a millisecond.
     static constexpr std::size_t chunk_bytes = std::size_t{2} << 20;
+    // Of a last look, in which little was written.
+    static constexpr std::size_t last_chunk_bytes = std::size_t{8} << 20;
+
+    enum class Kind : std::uint8_t { watches_on, last };
 
     constexpr WrittenLook() = default;
 
     // Opens a look that begins at `start`. The caller asks until ask_next() says no, others as the pool says.
     void open(const pages::ObjectMap& objects, os::DirtyTracker& tracker, WorkPool& pool,
-              std::uintptr_t start);
+              std::uintptr_t start, Kind kind = Kind::watches_on);
     // Returns where the next look is to begin. Needs: it was opened.
     std::uintptr_t close();
 
-    // Asks about a chunk, and calls visit(low, high) for the runs of pages written there; watches on.
+    // Asks about a chunk, and calls visit(low, high) for the runs of pages written there.
     // False: there is none left. Adds to `bytes` what was reported.
     template <class Visit>
     bool ask_next(Visit visit, std::uint64_t& bytes);
-    // OS pages reported since the last call.
-    [[nodiscard]] std::uint64_t take_pages() {
-        const std::uint64_t bytes = bytes_.value();
-        bytes_.subtract(bytes);
-        return bytes / 4096;
+    // Of the look opened last.
+    [[nodiscard]] Kind kind() const { return kind_; }
+    // Since the last call.
+    struct Seen {
+        std::uint64_t pages = 0;  // of the OS, reported
+        std::uint64_t bytes = 0;  // of heap that was asked about
+    };
+    [[nodiscard]] Seen take_seen() {
+        const Seen seen{written_.value() / 4096, asked_.value()};
+        written_.subtract(written_.value());
+        asked_.subtract(asked_.value());
+        return seen;
     }
 
     // None is open: forks wait for the end of a cycle.
@@ -63,10 +77,11 @@ private:
     struct Chunk {
         std::uintptr_t low = 0;
         std::uintptr_t high = 0;
+        Kind kind = Kind::watches_on;
     };
     // low == high: there is none.
     [[nodiscard]] Chunk claim();
-    void note(std::uint64_t reported);
+    void note(const Chunk& chunk, std::uint64_t reported);
 
     // Needs: the lock.
     [[nodiscard]] bool is_left() const { return at_ < end_ || first_ != start_; }
@@ -79,8 +94,10 @@ private:
     std::uintptr_t end_ = 0;                     // [lock] of this half of the way round
     std::uintptr_t first_ = 0;                   // [lock] where the other half begins, up to start_
     std::uintptr_t start_ = 0;                   // [lock]
+    Kind kind_ = Kind::watches_on;               // [lock] changed by open()
     std::atomic<bool> is_open_{false};           // [atomic] written under the lock
-    base::Counter bytes_;                        // [atomic] reported
+    base::Counter written_;                      // [atomic] bytes reported
+    base::Counter asked_;                        // [atomic] bytes asked about
 };
 
 template <class Visit>
@@ -93,15 +110,16 @@ bool WrittenLook::ask_next(Visit visit, std::uint64_t& bytes) {
         reported += high - low;
         visit(low, high);
     };
-    (void)for_each_conservative_run(*objects_, chunk.low, chunk.high,
-                                    [&](std::uintptr_t base, std::size_t length) {
-                                        tracker.collect(base, length, true, visit_counted);
-                                        // acquire: what the kernel saw written came after close()
-                                        const bool is_open = is_open_.load(std::memory_order_acquire);
-                                        if (!is_open) tracker.disarm(base, length);
-                                        return true;
-                                    });
-    note(reported);
+    const bool is_rearmed = chunk.kind == Kind::watches_on;
+    const auto ask = [&](std::uintptr_t base, std::size_t length) {
+        tracker.collect(base, length, is_rearmed, visit_counted);
+        // acquire: what the kernel saw written came after close()
+        const bool is_open = is_open_.load(std::memory_order_acquire);
+        if (is_rearmed && !is_open) tracker.disarm(base, length);
+        return true;
+    };
+    (void)for_each_conservative_run(*objects_, chunk.low, chunk.high, ask);
+    note(chunk, reported);
     bytes += reported;
     return true;
 }

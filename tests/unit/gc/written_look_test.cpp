@@ -78,8 +78,8 @@ TEST_F(WrittenLookTest, TellsEachWrittenPageOnceWhereverItBegins) {
         (void)write(object_count / 2, 3);
         look.open(map(), tracker, pool, start);
         EXPECT_EQ(ask_all(1 + round), written) << "and nothing without pointers";
-        EXPECT_EQ(look.take_pages(), written.size());
-        EXPECT_EQ(look.take_pages(), 0u);
+        EXPECT_EQ(look.take_seen().pages, written.size());
+        EXPECT_EQ(look.take_seen().pages, 0u);
         (void)look.close();
         start = reinterpret_cast<std::uintptr_t>(objects[round * 5]) + round * page * 100;
     }
@@ -128,6 +128,32 @@ TEST_F(WrittenLookTest, AllMayAskWhereLittleWasWritten) {
     }
     EXPECT_FALSE(pool.has_questions());
     EXPECT_TRUE(pool.is_dry());
+    (void)look.close();
+}
+
+// One that is to be the last leaves the pages as they are, and all may ask from the start.
+TEST_F(WrittenLookTest, ALastLookTakesNothingAway) {
+    std::set<std::uintptr_t> written;
+    for (unsigned i = 0; i < object_count; i += 5)
+        if (i != object_count / 2) written.insert(write(i, i * 3));
+    const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(objects[7]);
+    for (unsigned threads = 1; threads <= 3; ++threads) {
+        look.open(map(), tracker, pool, start, WrittenLook::Kind::last);
+        EXPECT_TRUE(pool.has_questions());
+        EXPECT_EQ(ask_all(threads), written);
+        EXPECT_FALSE(pool.has_questions());
+        const WrittenLook::Seen seen = look.take_seen();
+        EXPECT_EQ(seen.pages, written.size());
+        EXPECT_GE(seen.bytes, std::uint64_t{object_count} * object_bytes);
+        EXPECT_LE(seen.bytes, map().bounds().extent);
+        (void)look.close();
+    }
+    look.open(map(), tracker, pool, start);
+    EXPECT_FALSE(pool.has_questions());
+    EXPECT_EQ(ask_all(2), written) << "armed again by this one alone";
+    (void)look.close();
+    look.open(map(), tracker, pool, start, WrittenLook::Kind::last);
+    EXPECT_TRUE(ask_all(2).empty());
     (void)look.close();
 }
 
