@@ -8,7 +8,8 @@
 //                        then, garbage is kept, and keeps more of its kind
 //
 // And in young cycles: whether what survives one is old for the next ones, or stays young until a full cycle.
-// Where most of what they kept dies before that, it stays young; that is another way of life, to be tried anew.
+// Where most of what they kept dies before that, it stays young; that is another way of life, so the first
+// time it is found out young cycles get another trial at once.
 //
 // Each is tried shortly, then the better one is lived for a while, twice as long each time it wins again.
 // While young cycles are the way, they follow each other as long as each frees, for its time, at least
@@ -53,6 +54,8 @@ public:
         const bool should_age = (ages_ ? 2 : 4) * dead < kept;  // to begin to is a risk: garbage keeps garbage
         if (should_age == ages_) return;
         ages_ = should_age;
+        if (has_changed_) return;
+        has_changed_ = true;
         way(true) = {};
         if (!has_young_) return;
         trial_ = {};
@@ -125,6 +128,7 @@ private:
 
     bool has_young_ = false;
     bool ages_ = true;
+    bool has_changed_ = false;  // ages_, once at least
     bool is_trial_ = true;
     bool is_patch_good_ = true;
     unsigned left_ = first_cycles;  // cycles until the next decision
