@@ -71,7 +71,7 @@ bool Collector::is_quickly_marked() {
     arming_ns_ = 0;
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (now_.is_young) {
-        const std::uint64_t fresh = live > last_.marked ? live - last_.marked : 0;
+        const std::uint64_t fresh = live > aged_.marked ? live - aged_.marked : 0;
         quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_speed_.each_ns(0));
         return true;
     }
@@ -96,7 +96,7 @@ bool Collector::may_run_here(Mode mode) {
 
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
-    const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
+    const std::uint64_t fresh = now_.live_at_start > aged_.marked ? now_.live_at_start - aged_.marked : 0;
     const std::uint64_t amount =
         now_.is_young ? fresh : objects + roots_.total_bytes() / root_object_bytes;
     if (amount < tells_little) return;
@@ -132,6 +132,7 @@ bool Collector::begin_tracking() {
     is_watching_ = is_watching_roots_ = true;
     is_last_look_ = false;
     sliced_pages_ = few_pages;
+    now_.ages = true;  // all is armed anew
     return true;
 }
 
@@ -208,8 +209,8 @@ void Collector::clean_ahead(Marker& marker) {
     }
 }
 
-// After a stop 2 that was not the last: whether the next may be, by what was seen. A slice looks where most was
-// written, and what it leaves behind is clean.
+// After a stop 2 that was not the last: whether the next may be, by what was seen. A slice looks where most
+// was written, and what it leaves behind is clean.
 void Collector::expect_pages(const WrittenLook::Seen& seen) {
     const bool was_last = is_last_look_;
     is_last_look_ = false;
