@@ -1,5 +1,5 @@
-// An allocation that is noticed where it must not be: a signal handler that allocates while it interrupted one
-// of its own thread would get the very slot that is being handed out. That ends the program.
+// An allocation that is noticed where it must not be: a signal handler that allocates while it interrupted
+// one of its own thread would get the very slot that is being handed out. That ends the program.
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
