@@ -2,7 +2,8 @@
 //
 // Short links are cleared before finalizers are looked at, long ones after. A link that lies in a dead object
 // is forgotten. Both tables are walked in the last stop of a cycle, when marks are final; a program copies
-// what a link holds under the lock, so it never holds what is about to be cleared.
+// what a link holds under the lock, so it never holds what is about to be cleared. Marks are only added
+// meanwhile: where the first walk met no link in a dead object, there is no second one for them.
 //
 // Floor: api. Locks: alloc_lock, or the world stopped.
 // SPDX-License-Identifier: MIT
@@ -34,6 +35,9 @@ public:
         if (fresh_count_ == most_fresh_) knows_fresh_ = knows_fresh_ && grow();
         if (knows_fresh_) fresh_[fresh_count_++] = address;
     }
+    // Some may lie in dead objects: found out by the walk that clears, read by the one that forgets.
+    bool has_dangling = false;  // [lock]
+
     // All links were looked at.
     void forget_new() {
         fresh_count_ = 0;
@@ -119,28 +123,56 @@ void fetch(std::uintptr_t object) {
         __builtin_prefetch(&objects.pair(object));
 }
 
+// Asks for the objects that links lie in: often the same one, a client's table.
+class Homes {
+public:
+    explicit Homes(const gc::ClientSink& sink) : sink_(sink) {}
+
+    // False as well for what lies in none.
+    [[nodiscard]] bool is_dead(std::uintptr_t link) {
+        if (link - start_ < bytes_) return is_dead_;
+        const Object home = object_of(reinterpret_cast<const void*>(link));
+        if (home.start == 0) return false;
+        start_ = home.start;
+        bytes_ = home.bytes;
+        return is_dead_ = !sink_.is_marked(home.start);
+    }
+
+private:
+    const gc::ClientSink& sink_;
+    std::uintptr_t start_ = 0;  // the last one asked for
+    std::size_t bytes_ = 0;
+    bool is_dead_ = false;
+};
+
 }  // namespace
 
 std::size_t link_count(bool are_long) { return links(are_long).count(); }
 
 void clear_links(gc::ClientSink& sink, bool are_long) {
-    links(are_long).sift(
+    Links& table = links(are_long);
+    Homes homes(sink);
+    table.has_dangling = false;
+    table.sift(
         sink.is_young(), [](const Links::Entry& entry) { fetch(entry.value.object); },
         [&](const Links::Entry& entry) {
-            if (sink.is_marked(entry.value.object)) return false;
+            if (sink.is_marked(entry.value.object)) {
+                table.has_dangling |= homes.is_dead(entry.address);
+                return false;
+            }
             *reinterpret_cast<void**>(entry.address) = nullptr;
             return true;
         });
 }
 
 void drop_dangling_links(gc::ClientSink& sink, bool are_long) {
-    links(are_long).sift(
-        sink.is_young(), [](const Links::Entry& entry) { fetch(entry.address); },
-        [&](const Links::Entry& entry) {
-            const Object home = object_of(reinterpret_cast<const void*>(entry.address));
-            return home.start != 0 && !sink.is_marked(home.start);
-        });
-    links(are_long).forget_new();
+    Links& table = links(are_long);
+    Homes homes(sink);
+    if (table.has_dangling)
+        table.sift(
+            sink.is_young(), [](const Links::Entry& entry) { fetch(entry.address); },
+            [&](const Links::Entry& entry) { return homes.is_dead(entry.address); });
+    table.forget_new();
 }
 
 }  // namespace cairn::api::libgc

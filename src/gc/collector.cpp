@@ -36,13 +36,14 @@ bool Collector::start(heap::Heap& heap, const CollectorSettings& settings,
     pool_.initialize(spans.metadata());
     stacks_.initialize(spans);
     space_ = {&spans.addresses(), &spans.objects(), &heap.swept().centrals().shapes(), &pool_,
-              &deferred_, environment.client, watch_.look()};
+              &deferred_, environment.client, watch_.look(), &root_jobs_};
     deferred_.initialize(spans.metadata());
     crew_.initialize(space_);
     // Clients of older collectors know no fibers of ours, and have alternate stacks that may not be written:
     // asymptote's lies in a frame that has returned.
     if (!world_.initialize(0, {}, environment.client == nullptr)) return false;
     roots_.initialize(spans.metadata());
+    root_jobs_.initialize(roots_);
     storage_.initialize(spans.metadata());
     finalizer_.initialize(spans, spans.objects(), environment.phase, environment.runner);
     sweeper_.initialize(

@@ -41,10 +41,12 @@
 #include "gc/cpu_limiter.hpp"
 #include "gc/crew.hpp"
 #include "gc/finalize.hpp"
+#include "gc/learnt_speed.hpp"
 #include "gc/marker.hpp"
 #include "gc/mode.hpp"
 #include "gc/mutator.hpp"
 #include "gc/pacer.hpp"
+#include "gc/root_jobs.hpp"
 #include "gc/roots.hpp"
 #include "gc/stop_times.hpp"
 #include "gc/sweeper.hpp"
@@ -278,7 +280,6 @@ private:
     [[nodiscard]] bool clear_marks_ahead(Mutator* self);
     void clear_marks();
     void scan_written_since(Marker& marker);
-    void scan_written_roots(Marker& marker);
     void keep_marks();
 
     // tracking.cpp
@@ -308,6 +309,7 @@ private:
     MarkSpace space_;                                       // [fixed]
     World world_;
     RootSet roots_;
+    RootJobs root_jobs_;                                    // [owner] who runs the cycle
     ThreadStorage storage_;                                 // [owner] who runs the cycle
     Finalizer finalizer_;
     Sweeper sweeper_;
@@ -345,8 +347,8 @@ private:
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     std::uint64_t arming_ns_ = 0;                           // [owner] likewise; to arm all, estimated
-    double object_ns_ = 0;                                  // [owner] likewise; to mark one, all CPUs at it
-    double new_byte_ns_ = 0;                                // [owner] likewise; a byte new to a young cycle
+    LearntSpeed object_speed_;                              // [owner] likewise; to mark one, all CPUs at it
+    LearntSpeed new_byte_speed_;                            // [owner] likewise; a byte new to a young cycle
     std::atomic<bool> was_old_freed_{false};                // [atomic] a large marked object, between cycles
     bool is_half_way_ = false;                              // [owner] of the turn; what was handed over
     Turn turn_;                                             // [atomic] to run a cycle, or to fork

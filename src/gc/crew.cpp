@@ -13,8 +13,8 @@ namespace {
 constexpr std::uint64_t chunk_bytes = std::uint64_t{16} << 10;
 // Looks at a dry pool before a helper gives its CPU away, and before it sleeps between two looks: a list is
 // marked by one alone.
-constexpr unsigned patient_looks = 100;
-constexpr unsigned wakeful_looks = 108;
+constexpr unsigned patient_looks = 300;
+constexpr unsigned wakeful_looks = 308;
 constexpr std::uint64_t nap_ns = 50'000;
 
 }  // namespace

@@ -18,6 +18,8 @@ constexpr std::uint64_t stopped_chunk_bytes = std::uint64_t{16} << 10;
 // How long stop 2 may mark before it is given up, and how often that may happen in a cycle.
 constexpr std::uint64_t stop_budget_ns = 150'000;
 constexpr unsigned most_rounds = 8;
+// Marked sooner by one CPU than a second one wakes up.
+constexpr std::uint64_t alone_ns = 200'000;
 // Looks for work of the helpers' before the clock is looked at.
 constexpr unsigned most_looks = 1000;
 
@@ -460,6 +462,8 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
         end_tracking();
         return Ended::not_yet;
     }
+    // Now, since to wake them takes about as long as what comes before there is work for them.
+    if (mode == Mode::stw || (is_quick_ && quick_ns_ > alone_ns)) crew_.open(os::cpu_count() - 1);
     Marker marker(space_);
     if (now_.is_young) scan_written_since(marker);
     scan_threads(marker);
@@ -484,12 +488,11 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
 
 // All in stop 1, if it does not take too long.
 Mode Collector::mark_stopped(Marker& marker, Mode mode) {
-    if (now_.is_young) scan_written_roots(marker);
-    else scan_roots(marker, Reading::while_stopped);
+    now_.root_bytes = roots_.total_bytes();
+    root_jobs_.offer(pool_, now_.is_young ? &watch_.tracker() : nullptr);
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
     if (mode != Mode::stw) return drain_quickly(marker);
-    crew_.open(os::cpu_count() - 1);
     (void)drain_stopped(marker, UINT64_MAX);
     return mode;
 }

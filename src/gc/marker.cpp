@@ -7,6 +7,7 @@
 #include "base/bits.hpp"
 #include "gc/client_marking.hpp"
 #include "gc/marker_inline.hpp"
+#include "gc/root_jobs.hpp"
 #include "gc/written_look.hpp"
 
 namespace cairn::gc {
@@ -89,8 +90,18 @@ bool Marker::refill_ring() {
     while (tail_ - head_ < ring_size && take_work()) feed(buffer_->words[--buffer_->count]);
     if (head_ != tail_ || marked_count_ != 0) return true;
     const WorkPool::Piece piece = space_.pool->take_piece();
-    if (piece.span == nullptr) return rescan_next() || take_work() || ask_next();
+    if (piece.span == nullptr) return rescan_next() || scan_next_roots() || take_work() || ask_next();
     scan((*space_.shapes)[piece.span->shape], piece.span->base, piece.from, piece.to);
+    return true;
+}
+
+bool Marker::scan_next_roots() {
+    std::size_t job = 0;
+    if (!space_.pool->take_job(job)) return false;
+    const auto push = [](void* self, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(self)->push_roots(low, high);
+    };
+    space_.roots->visit(job, push, this);
     return true;
 }
 
@@ -140,15 +151,23 @@ void Marker::add_written(std::uintptr_t low, std::uintptr_t high) {
     }
 }
 
-// Gives the older half of the buffer away: what was found first leads to most.
+// Gives the older half of the buffer away: what was found first leads to most. A narrow graph is all in the
+// ring: half of that then.
 __attribute__((noinline)) void Marker::share() {
-    if (buffer_ == nullptr || buffer_->count < shared_words_min || space_.pool->full_count() != 0) return;
+    if (space_.pool->full_count() != 0) return;
+    const bool has_many = buffer_ != nullptr && buffer_->count >= shared_words_min;
+    if (!has_many && tail_ - head_ < shared_words_min) return;
     WorkBuffer* gift = space_.pool->take_empty();
     if (gift == nullptr) return;
-    gift->count = buffer_->count / 2;
-    std::memcpy(gift->words, buffer_->words, gift->count * sizeof gift->words[0]);
-    buffer_->count -= gift->count;
-    std::memmove(buffer_->words, buffer_->words + gift->count, buffer_->count * sizeof gift->words[0]);
+    if (has_many) {
+        gift->count = buffer_->count / 2;
+        std::memcpy(gift->words, buffer_->words, gift->count * sizeof gift->words[0]);
+        buffer_->count -= gift->count;
+        std::memmove(buffer_->words, buffer_->words + gift->count, buffer_->count * sizeof gift->words[0]);
+    } else {
+        for (unsigned left = (tail_ - head_) / 2; left != 0; --left)
+            gift->words[gift->count++] = ring_[--tail_ % ring_size];
+    }
     space_.pool->put(gift);
 }
 

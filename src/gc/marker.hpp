@@ -35,6 +35,7 @@
 
 namespace cairn::gc {
 
+class RootJobs;
 class WrittenLook;
 struct ClientMarking;
 
@@ -47,6 +48,7 @@ struct MarkSpace {
     DeferredObjects* deferred = nullptr;  // where a front end has such objects
     const ClientMarking* client = nullptr;  // which then is here
     WrittenLook* look = nullptr;
+    const RootJobs* roots = nullptr;
 };
 
 // What a marker did.
@@ -95,6 +97,8 @@ public:
     // Marks the object that starts there, and counts it as scanned.
     void mark_only(std::uintptr_t object);
 
+    // Scans the roots of a job in the pool; false: there is none.
+    [[nodiscard]] bool scan_next_roots();
     // Marks and scans until `scan_bytes` are scanned or nothing is left here and in the pool; true: dry.
     bool drain(std::size_t scan_bytes);
     // Gives everything to the pool.

@@ -5,7 +5,7 @@
 //            modules        .data and .bss of chosen programs and libraries, as the loader has them
 //            excluded       what is no root although one of the above covers it
 //   parts    (ranges + modules) - excluded, flat, in address order
-//   jobs     0 .. cell slabs - 1, then shards of 256 KiB of the parts laid end to end
+//   jobs     0 .. cell slabs - 1, then shards of 64 KiB of the parts laid end to end
 //
 // A cycle: refresh() with nobody stopped; prepare_jobs() in stop 1; visit_job() for each job beside the
 // program; once more refresh(), and in stop 2 is_current(), prepare_jobs(), visit_changed() for each job.
@@ -13,7 +13,7 @@
 // Registered memory may vanish at any moment (dlclose, munmap, a guard page). Beside the program, visits show
 // copies made by a call that cannot fault; in a stop they show the memory itself, each page after a look.
 //
-// Parts of 64 KiB and more are given to the kernel's dirty tracking by watch_parts(): then a first visit
+// Parts of 16 KiB and more are given to the kernel's dirty tracking by watch_parts(): then a first visit
 // reads the pages that exist, and later ones those written since. Whoever takes a page's dirty mark visits
 // all parts in that page, so neighbours in one page lose nothing.
 //
@@ -45,7 +45,7 @@ public:
     // Words in [low, high), both multiples of 8, readable for the length of the call. Others may write them.
     using Visit = void (*)(void* context, std::uintptr_t low, std::uintptr_t high);
 
-    static constexpr std::size_t shard_bytes = std::size_t{256} << 10;
+    static constexpr std::size_t shard_bytes = std::size_t{64} << 10;
 
     constexpr RootSet() = default;
 
@@ -90,6 +90,8 @@ public:
     // Makes the flat list. Needs: no job is being visited.
     void prepare_jobs();
     [[nodiscard]] std::size_t job_count() const { return slab_count_ + shard_count_; }
+    // The first ones.
+    [[nodiscard]] std::size_t cell_job_count() const { return slab_count_; }
     // Bytes of roots, cells included, at the last prepare_jobs().
     [[nodiscard]] std::uint64_t total_bytes() const {
         return slab_count_ * RootCells::slab_bytes + part_bytes_;
@@ -136,7 +138,7 @@ private:
 
     // A small part takes this much room in a shard: finding it costs more than reading it.
     static constexpr std::size_t room_min = 256;
-    static constexpr std::size_t tracked_bytes_min = std::size_t{64} << 10;
+    static constexpr std::size_t tracked_bytes_min = std::size_t{16} << 10;
 
     [[nodiscard]] static std::uint64_t room_of(const Part& part);
     [[nodiscard]] static bool is_tracked(const Part& part) {

@@ -143,8 +143,8 @@ void RootSet::watch_parts(os::DirtyTracker& tracker) const {
         if (!is_tracked(parts_[i])) continue;
         const std::uintptr_t low = base::align_down(parts_[i].low, page);
         const std::size_t bytes = base::align_up(parts_[i].high, page) - low;
-        // Refused: the visits, which ask again, get all of it.
-        if (tracker.watch(low, bytes)) (void)tracker.arm(low, bytes);
+        // That also watches what is not watched yet. Refused: the visits, which ask again, get all of it.
+        (void)tracker.arm(low, bytes);
     }
 }
 

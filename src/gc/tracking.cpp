@@ -28,11 +28,8 @@ namespace {
 constexpr std::uint64_t quick_stop_ns = 7'000'000;
 constexpr std::uint64_t quick_limit_ns = 10'000'000;
 constexpr std::uint64_t armed_page_ns = 40;
-// Marked sooner by one CPU than a second one wakes up.
-constexpr std::uint64_t alone_ns = 200'000;
-// What was learnt is true no more by so much each time it has kept a cycle from being quick, and thus from
-// teaching anything.
-constexpr double doubt = 0.95;
+// Roots are read while objects are marked, and so many bytes of them take as long as one of those.
+constexpr std::uint64_t root_object_bytes = 64;
 // Until it was measured: the time to mark an object. And to read a byte in which there is nothing.
 constexpr double first_object_ns = 12;
 constexpr double empty_byte_ns = 0.06;
@@ -72,7 +69,7 @@ bool Collector::is_quickly_marked() {
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (now_.is_young) {
         const std::uint64_t fresh = live > last_.marked ? live - last_.marked : 0;
-        quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_ns_);
+        quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_speed_.each_ns(0));
         return true;
     }
     // As large a part of what there is as the last time that all was marked.
@@ -81,9 +78,10 @@ bool Collector::is_quickly_marked() {
                              ? 1
                              : static_cast<double>(last_full_.marked_objects) /
                                    static_cast<double>(last_full_.objects_at_start);
-    const double each_ns = object_ns_ == 0 ? first_object_ns : object_ns_;
+    const double each_ns = object_speed_.each_ns(first_object_ns);
     const double reading_ns = static_cast<double>(snapshot().heap_scan_bytes) * empty_byte_ns;
-    quick_ns_ = static_cast<std::uint64_t>(std::max(there * share * each_ns, reading_ns));
+    const double root_objects = static_cast<double>(roots_.total_bytes() / root_object_bytes);
+    quick_ns_ = static_cast<std::uint64_t>(std::max((there * share + root_objects) * each_ns, reading_ns));
     arming_ns_ = live / os::page_bytes() * armed_page_ns;
     return quick_ns_ + arming_ns_ < quick_stop_ns;
 }
@@ -96,11 +94,10 @@ bool Collector::may_run_here(Mode mode) {
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
     const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
-    const std::uint64_t amount = now_.is_young ? fresh : objects;
+    const std::uint64_t amount =
+        now_.is_young ? fresh : objects + roots_.total_bytes() / root_object_bytes;
     if (amount < tells_little) return;
-    double& learnt_ns = now_.is_young ? new_byte_ns_ : object_ns_;
-    const double each_ns = static_cast<double>(stop_ns) / static_cast<double>(amount);
-    learnt_ns = learnt_ns == 0 ? each_ns : 0.75 * learnt_ns + 0.25 * each_ns;
+    (now_.is_young ? new_byte_speed_ : object_speed_).note(stop_ns, amount);
 }
 
 // Decides how conservative spans are marked, and has the kernel watch them and large roots when it must.
@@ -119,7 +116,7 @@ Mode Collector::choose_tracking(Mode mode) {
         is_quick_ = true;
         return mode;
     }
-    object_ns_ *= doubt;
+    object_speed_.doubt();
     if (begin_tracking()) return mode;
     now_.why_stw = watch_.reason();
     return Mode::stw;
@@ -145,11 +142,13 @@ void Collector::end_tracking() {
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     const std::uint64_t start_cpu_ns = os::thread_cpu_ns();
-    if (quick_ns_ > alone_ns) crew_.open(os::cpu_count() - 1);
     const bool is_hopeless = now_.is_young && quick_ns_ > quick_stop_ns;
-    if (is_hopeless) new_byte_ns_ *= doubt;
+    if (is_hopeless) new_byte_speed_.doubt();
     const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + quick_limit_ns - arming_ns_);
     if (!is_done) {
+        // They are read in place, so while nobody runs.
+        while (marker.scan_next_roots()) {
+        }
         add_counts(crew_.close());
         note_progress(marker);
     }

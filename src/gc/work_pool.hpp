@@ -11,7 +11,9 @@
 // A marker without work says that it is hungry; one that has more than it needs at once then gives half of it
 // away. A deep and narrow graph would otherwise never leave the marker that found its root.
 //
-//   is_dry()  no full buffer, no unclaimed piece or page, nothing to ask for anybody
+// Jobs are numbers of somebody's: what is to be done for one is known to who takes it (root_jobs.hpp).
+//
+//   is_dry()  no full buffer, no unclaimed piece, page or job, nothing to ask for anybody
 //             (written_look.hpp): with no marker at work, marking is complete
 //
 // Floor: gc. Locks: lock_ (leaf) over a few loads and stores. Memory is kept for the next cycle.
@@ -87,11 +89,30 @@ public:
     [[nodiscard]] WorkBuffer* take_pages();
     void put_pages(WorkBuffer* buffer);
 
+    // Jobs count - 1 down to 0. Needs: none is left.
+    void offer_jobs(std::size_t count) {
+        jobs_left_.store(count, std::memory_order_release);  // release: what they are, to take_job()
+    }
+    // False: there is none.
+    [[nodiscard]] bool take_job(std::size_t& job) {
+        std::size_t left = jobs_left_.load(std::memory_order_relaxed);  // relaxed: the exchange looks again
+        while (left != 0) {
+            // acquire: pairs with offer_jobs(); relaxed: it is tried again
+            if (jobs_left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire,
+                                                 std::memory_order_relaxed)) {  // relaxed: as above
+                job = left - 1;
+                return true;
+            }
+        }
+        return false;
+    }
+
     [[nodiscard]] bool is_dry() const {
         // acquire: pairs with put() and add_large(); a hint unless no marker is at work
         return full_count_.load(std::memory_order_acquire) == 0 &&
                large_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
                pages_count_.load(std::memory_order_acquire) == 0 &&  // acquire: as above
+               jobs_left_.load(std::memory_order_acquire) == 0 &&    // acquire: as above
                !has_questions_.load(std::memory_order_acquire);      // acquire: pairs with set_questions()
     }
     // There is a look at written pages, and whoever has nothing else to do may ask.
@@ -145,6 +166,7 @@ private:
     std::atomic<std::size_t> full_count_{0};    // [atomic] written under the lock
     std::atomic<std::size_t> large_count_{0};   // [atomic] written under the lock
     std::atomic<std::size_t> pages_count_{0};   // [atomic] written under the lock
+    std::atomic<std::size_t> jobs_left_{0};     // [atomic]
     std::atomic<bool> has_questions_{false};    // [atomic]
     std::atomic<unsigned> hungry_{0};           // [atomic] markers that look for work
     std::atomic<bool> has_overflowed_{false};   // [atomic]

@@ -85,18 +85,6 @@ void Collector::scan_written_since(Marker& marker) {
     });
 }
 
-// Likewise of roots: large parts are armed as old objects are.
-void Collector::scan_written_roots(Marker& marker) {
-    const std::size_t slabs = roots_.cells().slab_count();
-    for (std::size_t job = 0; job < roots_.job_count(); ++job) {
-        if (job < slabs) roots_.visit_job(job, Reading::while_stopped, nullptr, push_root_words, &marker);
-        else
-            roots_.visit_changed(job, Reading::while_stopped, &watch_.tracker(), true, push_root_words,
-                                 &marker);
-    }
-    now_.root_bytes = roots_.total_bytes();
-}
-
 // In a cycle's last stop, all marked: decides whether the marks stay, and arms what is old.
 void Collector::keep_marks() {
     const std::uint64_t freed = now_.live_at_end > now_.marked ? now_.live_at_end - now_.marked : 0;
@@ -110,7 +98,8 @@ void Collector::keep_marks() {
     heap_->swept().shared().keeps_marks.store(now_.keeps_marks, std::memory_order_relaxed);
     if (!now_.keeps_marks) return;
     if (!is_watching_) now_.armed_pages = watch_.arm_old(space_);
-    if (!is_watching_roots_) roots_.watch_parts(watch_.tracker());
+    // A young cycle in one stop has armed what it found written.
+    if (!is_watching_roots_ && !now_.is_young) roots_.watch_parts(watch_.tracker());
 }
 
 }  // namespace cairn::gc

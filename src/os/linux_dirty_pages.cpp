@@ -96,7 +96,9 @@ constexpr std::size_t regions_max = 160;  // 3.8 KiB of stack
 // One call holds the memory map's lock, which an mmap() of the program waits for: about 0.3 ms.
 constexpr std::size_t step_bytes = std::size_t{32} << 20;
 constexpr unsigned standstill_max = 10'000;  // calls without progress before we give up
-constexpr int high_numbers[] = {1000, 200, 3};
+// Above what programs use by number, and within the 64 that every table of descriptors has room for: to make
+// a table larger where threads share it takes the kernel 10 ms and more (it waits for an RCU grace period).
+constexpr int high_numbers[] = {60, 3};
 
 long control(int file, unsigned long what, void* argument) {
     return raw::call(Call::ioctl, file, what, argument);
