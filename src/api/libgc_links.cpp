@@ -21,7 +21,8 @@ struct Link {
 };
 
 // A table, and which of its links are new: a young cycle looks at these alone, since what the others name and
-// lie in is marked. Addresses of links taken out meanwhile may be among them.
+// lie in is marked. Addresses of links taken out meanwhile may be among them, and some may stand there twice:
+// when there are more than links, all are looked at.
 class Links {
 public:
     using Entry = AddressTable<Link>::Entry;
@@ -32,7 +33,8 @@ public:
     [[nodiscard]] std::size_t count() const { return table_.count(); }
     // The link was added, or names another object.
     void note_new(std::uintptr_t address) {
-        if (fresh_count_ == most_fresh_) knows_fresh_ = knows_fresh_ && grow();
+        if (fresh_count_ > 2 * table_.count() + few) knows_fresh_ = false;
+        if (knows_fresh_ && fresh_count_ == most_fresh_) knows_fresh_ = grow();
         if (knows_fresh_) fresh_[fresh_count_++] = address;
     }
     // Some may lie in dead objects: found out by the walk that clears, read by the one that forgets.
@@ -47,15 +49,21 @@ public:
     template <class Touch, class Visit>
     void sift(bool is_young, Touch touch, Visit visit) {
         if (!is_young || !knows_fresh_) return table_.sift(touch, visit);
+        std::size_t kept = 0;
         for (std::size_t i = 0; i < fresh_count_; ++i) {
             Link* link = table_.find(fresh_[i]);
-            if (link != nullptr && visit(Entry{fresh_[i], *link})) table_.remove(fresh_[i]);
+            if (link == nullptr) continue;
+            if (visit(Entry{fresh_[i], *link})) table_.remove(fresh_[i]);
+            else fresh_[kept++] = fresh_[i];
         }
+        fresh_count_ = kept;
     }
 
 private:
+    static constexpr std::size_t few = 512;
+
     [[nodiscard]] bool grow() {
-        const std::size_t most = most_fresh_ == 0 ? 512 : 2 * most_fresh_;
+        const std::size_t most = most_fresh_ == 0 ? few : 2 * most_fresh_;
         auto* fresh = static_cast<std::uintptr_t*>(os::alloc(most * sizeof *fresh_, memory_));
         if (fresh == nullptr) return false;
         if (fresh_ != nullptr) {
@@ -172,7 +180,7 @@ void drop_dangling_links(gc::ClientSink& sink, bool are_long) {
         table.sift(
             sink.is_young(), [](const Links::Entry& entry) { fetch(entry.address); },
             [&](const Links::Entry& entry) { return homes.is_dead(entry.address); });
-    table.forget_new();
+    if (sink.ages()) table.forget_new();
 }
 
 }  // namespace cairn::api::libgc

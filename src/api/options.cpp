@@ -124,6 +124,7 @@ bool read_gc(std::string_view value, Options& into) {
 bool read_gc_young(std::string_view value, Options& into) {
     if (value == "auto") into.gc_young = gc::Young::by_yield;
     else if (value == "on") into.gc_young = gc::Young::always;
+    else if (value == "unaged") into.gc_young = gc::Young::always_unaged;
     else if (value == "off") into.gc_young = gc::Young::never;
     else return false;
     return true;
@@ -172,9 +173,9 @@ constexpr Row rows[] = {
     {{"CAIRN_GC", "concurrent", "concurrent, stw, off",
       "collected objects: mark beside the program, with the world stopped, or never"},
      read_gc},
-    {{"CAIRN_GC_YOUNG", "auto", "auto, on, off",
+    {{"CAIRN_GC_YOUNG", "auto", "auto, on, unaged, off",
       "libgc's programs: cycles that mark only what is new: where they free more for their time, whenever "
-      "possible, or never"},
+      "possible, the same with survivors that stay new until the next full cycle, or never"},
      read_gc_young},
     {{"CAIRN_GC_PERCENT", "100", "a number from 1 to 1000000, or off",
       "collected objects: how much the heap may grow, in percent of what was live, before the next "

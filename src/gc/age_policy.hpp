@@ -7,6 +7,10 @@
 //   young ones between   pays where most of what is new dies. Where what is new lives on for a while and dies
 //                        then, garbage is kept, and keeps more of its kind
 //
+// And in young cycles: whether what survives one is old for the next ones, or stays young until a full cycle.
+// Where most of what they kept dies before that, it stays young; that is another way of life, so the first
+// time it is found out young cycles get another trial at once.
+//
 // Each is tried shortly, then the better one is lived for a while, twice as long each time it wins again.
 // While young cycles are the way, they follow each other as long as each frees, for its time, at least
 // what cycles have freed on the whole, from one full cycle to the next. (The rule by which an animal leaves a
@@ -44,6 +48,23 @@ public:
         // Young cycles are judged with the full one that pays for them.
         if (left_ == 0 && (!has_young_ || !is_young)) end_trial();
     }
+    // A full cycle after young ones: of the bytes that those kept beyond what was old, so many were found dead.
+    void note_fate(std::uint64_t kept, std::uint64_t dead) {
+        if (kept < least_kept) return;
+        const bool should_age = (ages_ ? 2 : 4) * dead < kept;  // to begin to is a risk: garbage keeps garbage
+        if (should_age == ages_) return;
+        ages_ = should_age;
+        if (has_changed_) return;
+        has_changed_ = true;
+        way(true) = {};
+        if (!has_young_) return;
+        trial_ = {};
+        period_ = {};
+        is_trial_ = true;
+        left_ = trial_cycles;
+    }
+    // What survives a young cycle should be old.
+    [[nodiscard]] bool ages_survivors() const { return ages_; }
     // Marks should stay at the end of a cycle.
     [[nodiscard]] bool wants_young_cycles() const { return has_young_; }
     // Now, with marks there.
@@ -64,6 +85,7 @@ private:
     static constexpr unsigned trial_cycles = 2;  // with young ones to the next full one
     static constexpr unsigned first_stay = 4;
     static constexpr unsigned longest_stay = 512;
+    static constexpr std::uint64_t least_kept = 64 << 10;  // tells something
 
     // What is known of a way of life.
     struct Way {
@@ -105,6 +127,8 @@ private:
     }
 
     bool has_young_ = false;
+    bool ages_ = true;
+    bool has_changed_ = false;  // ages_, once at least
     bool is_trial_ = true;
     bool is_patch_good_ = true;
     unsigned left_ = first_cycles;  // cycles until the next decision

@@ -21,6 +21,7 @@ void ClientSink::mark_only(std::uintptr_t object) { marker_.mark_only(object); }
 
 void ClientSink::drain() { (void)collector_.drain_stopped(marker_, UINT64_MAX); }
 bool ClientSink::is_young() const { return collector_.now_.is_young; }
+bool ClientSink::ages() const { return collector_.now_.ages; }
 
 // ---- the collector's side
 

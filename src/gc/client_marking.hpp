@@ -45,6 +45,8 @@ public:
     void drain();
     // What the last cycle found reachable is marked.
     [[nodiscard]] bool is_young() const;
+    // What this one found reachable will be taken for marked by young ones. Known when all is marked.
+    [[nodiscard]] bool ages() const;
 
 private:
     Collector& collector_;

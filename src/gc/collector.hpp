@@ -80,6 +80,7 @@ struct CycleReport {
     bool is_stw = false;
     bool is_young = false;                  // it began with the marks of the one before
     bool keeps_marks = false;               // the next may do so
+    bool ages = true;                       // what lived through it is old for those
     std::uint64_t armed_pages = 0;          // for it, and to be written for the price of a fault
     unsigned rounds = 0;                    // stops 2 that were given up
     std::uint64_t start_ns = 0;
@@ -280,6 +281,7 @@ private:
     [[nodiscard]] bool clear_marks_ahead(Mutator* self);
     void clear_marks();
     void scan_written_since(Marker& marker);
+    void learn_fate();
     void keep_marks();
 
     // tracking.cpp
@@ -329,6 +331,7 @@ private:
     StopTimes stop_times_;                                  // [lock]
     CycleReport last_;                                      // [lock] of the last cycle
     CycleReport last_full_;                                 // [lock] of the last one that was not young
+    CycleReport aged_;                                      // [lock] of the last one that ages
     std::uint64_t forced_cycles_ = 0;                       // [lock]
 
     base::RankedLock<base::Rank::heap> grey_lock_;
@@ -344,6 +347,7 @@ private:
     AgePolicy age_policy_;                                  // [owner] likewise
     bool may_keep_marks_ = false;                           // [owner] likewise; the next may be young
     bool clears_marks_ = false;                             // [owner] likewise; kept ones, first of all
+    bool notes_old_ = false;                                // [owner] likewise; so survivors may stay young
     bool is_quick_ = false;                                 // [owner] likewise; to be marked in one stop
     std::uint64_t quick_ns_ = 0;                            // [owner] likewise; estimated
     std::uint64_t arming_ns_ = 0;                           // [owner] likewise; to arm all, estimated

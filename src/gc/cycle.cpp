@@ -341,7 +341,7 @@ void Collector::finish_stopped(Marker& marker) {
     *environment_->barrier_flag = 0;
     now_.mark_ns = os::monotonic_ns() - now_.start_ns;
     now_.live_at_end = shared.live_bytes.value();
-    const CycleReport& before = now_.is_young ? last_ : CycleReport{};
+    const CycleReport& before = now_.is_young ? aged_ : CycleReport{};
     now_.marked = before.marked + marked_bytes_.value() + shared.black_bytes.value();
     now_.marked_objects = before.marked_objects + marked_objects_.value();
     now_.scanned_bytes = scanned_bytes_.value();
@@ -395,6 +395,7 @@ void Collector::begin_sweep() {
     dirty_pages_.add(now_.dirty_pages);
     last_ = now_;
     if (!now_.is_young) last_full_ = now_;
+    if (now_.ages) aged_ = now_;
     if (now_.is_forced) ++forced_cycles_;
     commit_pace(false);
     const std::uint64_t pages = heap_->spans().in_use_bytes() / base::page_bytes;
@@ -489,7 +490,7 @@ Collector::Ended Collector::run_cycle(bool is_forced, Runner runner, Mutator* se
 // All in stop 1, if it does not take too long.
 Mode Collector::mark_stopped(Marker& marker, Mode mode) {
     now_.root_bytes = roots_.total_bytes();
-    root_jobs_.offer(pool_, now_.is_young ? &watch_.tracker() : nullptr);
+    root_jobs_.offer(pool_, now_.is_young ? &watch_.tracker() : nullptr, now_.ages);
     while (finalizer_.run_root_job(verbs_of(marker))) {
     }
     if (mode != Mode::stw) return drain_quickly(marker);
@@ -524,7 +525,7 @@ void Collector::trace_cycle() const {
          << "->" << now_.marked / 1024 << " KiB, " << now_.goal / 1024 << " KiB goal, "
          << now_.stack_bytes / 1024 << " KiB stacks, " << now_.root_bytes / 1024 << " KiB roots, "
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
-         << " threads, " << now_.rounds << " rounds, " << (now_.is_young ? "young " : "")
+         << " threads, " << now_.rounds << " rounds, " << (now_.is_young ? "young " : "") << (now_.ages ? "" : "unaged ")
          << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
     if (now_.overflows != 0) line << ", " << now_.overflows << " times all again for want of memory";

@@ -8,8 +8,8 @@ namespace cairn::gc {
 
 enum class Mode : std::uint8_t { off, stw, concurrent };
 
-// Young cycles (young.cpp): when they free more for their time than full ones; whenever they are possible;
-// not at all.
-enum class Young : std::uint8_t { by_yield, always, never };
+// Young cycles (young.cpp): when they free more for their time than full ones; whenever they are possible,
+// and then with survivors that stay young; not at all.
+enum class Young : std::uint8_t { by_yield, always, always_unaged, never };
 
 }  // namespace cairn::gc

@@ -20,8 +20,10 @@ constexpr std::uint64_t poison_word = 0xdead'beef'dead'beef;
 std::size_t Sweeper::sweep_bits(Span& span) {
     pages::ObjectMap& objects = heap_->spans().objects();
     std::size_t alive = 0;
+    using MarksLeft = heap::SweptShared::MarksLeft;
     // relaxed: does not change while there is something to sweep
-    const bool keeps_marks = heap_->shared().keeps_marks.load(std::memory_order_relaxed);
+    const MarksLeft marks_left = heap_->shared().marks_left.load(std::memory_order_relaxed);
+    const pages::OldMarks& old = heap_->shared().old_marks;
     // Of a large span only the first word has bits.
     const std::uintptr_t end = span.is_large() ? span.base + 1 : span.limit;
     for (std::uintptr_t at = span.base; at < end; at += std::uintptr_t{1} << pages::pair_shift) {
@@ -34,7 +36,12 @@ std::size_t Sweeper::sweep_bits(Span& span) {
         alive += static_cast<unsigned>(std::popcount(kept));
         // relaxed, both: the span's new generation publishes the bits
         if (allocated != kept) both.allocated.store(kept, std::memory_order_relaxed);
-        const std::uint64_t left = keeps_marks ? kept : 0;
+        std::uint64_t left = marks_left == MarksLeft::none ? 0 : kept;
+        if (marks_left >= MarksLeft::all_and_noted) {
+            std::uint64_t* const noted = old.word(at);
+            if (noted != nullptr && marks_left == MarksLeft::noted) left &= *noted;
+            else if (noted != nullptr) *noted = kept;
+        }
         if (marked != left) both.marked.store(left, std::memory_order_relaxed);  // relaxed: as the other word
     }
     return alive;

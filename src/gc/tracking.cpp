@@ -68,7 +68,7 @@ bool Collector::is_quickly_marked() {
     arming_ns_ = 0;
     const std::uint64_t live = heap_->swept().shared().live_bytes.value();
     if (now_.is_young) {
-        const std::uint64_t fresh = live > last_.marked ? live - last_.marked : 0;
+        const std::uint64_t fresh = live > aged_.marked ? live - aged_.marked : 0;
         quick_ns_ = static_cast<std::uint64_t>(static_cast<double>(fresh) * new_byte_speed_.each_ns(0));
         return true;
     }
@@ -93,7 +93,7 @@ bool Collector::may_run_here(Mode mode) {
 
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
-    const std::uint64_t fresh = now_.live_at_start > last_.marked ? now_.live_at_start - last_.marked : 0;
+    const std::uint64_t fresh = now_.live_at_start > aged_.marked ? now_.live_at_start - aged_.marked : 0;
     const std::uint64_t amount =
         now_.is_young ? fresh : objects + roots_.total_bytes() / root_object_bytes;
     if (amount < tells_little) return;
@@ -127,6 +127,7 @@ bool Collector::begin_tracking() {
     roots_.prepare_jobs();
     roots_.watch_parts(watch_.tracker());
     is_watching_ = is_watching_roots_ = true;
+    now_.ages = true;  // all is armed anew
     return true;
 }
 

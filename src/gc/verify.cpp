@@ -86,7 +86,7 @@ void Verifier::check_bits(const Span& span) const {
     const SweepState state = heap::sweep_state(generation, heap_.shared().generation());
     const bool may_be_marked =
         is_marking || state == SweepState::unswept || state == SweepState::cached_stale ||
-        heap_.shared().keeps_marks.load(std::memory_order_relaxed);  // relaxed: as above
+        heap_.shared().has_marks();
     std::size_t slot = 0;
     std::size_t allocated_count = 0;
     const std::uintptr_t end = span.is_large() ? span.base + 1 : span.limit;

@@ -45,6 +45,7 @@
 #include "heap/span.hpp"
 #include "heap/span_alloc.hpp"
 #include "heap/span_set.hpp"
+#include "pages/old_marks.hpp"
 
 namespace cairn::heap {
 
@@ -82,9 +83,15 @@ struct SweptShared {
     // [atomic] while marking: what is allocated is marked at birth. Changes while the world is stopped.
     std::atomic<bool> allocates_black{false};
     base::Counter black_bytes;   // [atomic] allocated so, in this cycle
-    // The sweep leaves the marks, and the next cycle may begin with them. Changes while the world is stopped,
-    // or while no sweep and no cycle is under way.
-    std::atomic<bool> keeps_marks{false};  // [atomic] see above
+    // What the sweep leaves of the marks, for the next cycle to begin with. Changes while the world is
+    // stopped, or while no sweep and no cycle is under way.
+    enum class MarksLeft : std::uint8_t { none, all, all_and_noted, noted };
+    std::atomic<MarksLeft> marks_left{MarksLeft::none};  // [atomic] see above
+    pages::OldMarks old_marks;  // [owner] who runs cycles; words by who sweeps
+    [[nodiscard]] bool has_marks() const {
+        // relaxed: as it changes
+        return marks_left.load(std::memory_order_relaxed) != MarksLeft::none;
+    }
     // [atomic] mean distance of allocation samples in bytes; 0 = none. Caches follow at their next refill.
     std::atomic<std::uint64_t> sample_mean{default_sample_mean_bytes};
     // Bytes of swept kinds that may be in use: a cached span counts as a whole. The collector sets it anew

@@ -27,7 +27,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ORIGINAL = Path("/usr/lib/x86_64-linux-gnu/libgc.so.1")
 MODES = {"ours": {}, "ours, stw": {"CAIRN_GC": "stw"}, "ours, verified": {"CAIRN_VERIFY": "1"},
-         "ours, young cycles verified": {"CAIRN_GC_YOUNG": "on", "CAIRN_VERIFY": "1"}}
+         "ours, young cycles verified": {"CAIRN_GC_YOUNG": "on", "CAIRN_VERIFY": "1"},
+         "ours, unaged verified": {"CAIRN_GC_YOUNG": "unaged", "CAIRN_VERIFY": "1"}}
 CLIENTS = ["usr/bin/guile", "usr/bin/ecl", "usr/bin/w3m", "usr/bin/asy", "usr/bin/nix", "usr/bin/neko",
            "usr/bin/crystal", "usr/bin/M2-binary", "usr/bin/poke", "usr/bin/parser3", "usr/bin/mmv",
            "usr/lib/x86_64-linux-gnu/libguile-3.0.so.1", "usr/lib/x86_64-linux-gnu/libguile-2.2.so.1",

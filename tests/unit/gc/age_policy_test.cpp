@@ -98,6 +98,41 @@ TEST(AgePolicy, TakesACycleWithoutTimeOrGain) {
     policy.note(false, mib, mib, ms);
 }
 
+TEST(AgePolicy, SurvivorsStayYoungWhereMostOfThemDie) {
+    AgePolicy policy;
+    EXPECT_TRUE(policy.ages_survivors());
+    policy.note_fate(mib, mib / 4);
+    EXPECT_TRUE(policy.ages_survivors());
+    policy.note_fate(1000, 1000);
+    EXPECT_TRUE(policy.ages_survivors()) << "so little tells nothing";
+    policy.note_fate(mib, mib * 3 / 4);
+    EXPECT_FALSE(policy.ages_survivors());
+    policy.note_fate(mib, mib / 3);
+    EXPECT_FALSE(policy.ages_survivors()) << "to age them is the greater risk";
+    policy.note_fate(mib, mib / 8);
+    EXPECT_TRUE(policy.ages_survivors());
+}
+
+TEST(AgePolicy, TriesYoungCyclesOnceMoreWhenSurvivorsStayYoung) {
+    AgePolicy policy;
+    // Young cycles are bad while they age; full ones are lived with for long.
+    for (int i = 0; i < 200; ++i) {
+        const bool is_young = policy.prefers_young();
+        policy.note(is_young, 4 * mib, is_young ? mib / 8 : 4 * mib, ms);
+    }
+    for (int i = 0; i < 100 && !policy.wants_young_cycles(); ++i) policy.note(false, 4 * mib, 4 * mib, ms);
+    for (int i = 0; i < 100 && policy.wants_young_cycles(); ++i) policy.note(false, mib / 8, mib / 8, ms);
+    ASSERT_FALSE(policy.wants_young_cycles()) << "the other way, and just begun";
+    policy.note_fate(mib, mib);
+    unsigned cycles = 0;
+    for (; cycles < 1000 && !policy.wants_young_cycles(); ++cycles) policy.note(false, 4 * mib, 4 * mib, ms);
+    for (unsigned i = 0; i < 50; ++i) {
+        const bool is_young = policy.prefers_young();
+        policy.note(is_young, 4 * mib, 4 * mib, is_young ? ms / 4 : ms);
+    }
+    EXPECT_TRUE(policy.wants_young_cycles());
+}
+
 TEST(AgePolicy, LearnsFromAProgramThatGrows) {
     // Nothing dies; full cycles read all there is, young ones what is new.
     AgePolicy policy;

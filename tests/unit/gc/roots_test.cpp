@@ -179,7 +179,7 @@ TEST_P(BothReadings, EachWordIsShownOnceAcrossShards) {
     memory.number();
     ASSERT_TRUE(roots_.add_range(memory.low() + 8, memory.high() - 8));
     const Seen seen = visit();
-    EXPECT_EQ(roots_.job_count(), 13u);
+    EXPECT_EQ(roots_.job_count(), 3 * mib / RootSet::shard_bytes + 1);
     EXPECT_EQ(seen.bytes, memory.bytes - 16);
     EXPECT_EQ(seen.times.size(), memory.word_count() - 2);
     for (const auto& [number, times] : seen.times) ASSERT_EQ(times, 1u) << number;

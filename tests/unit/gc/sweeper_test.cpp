@@ -51,6 +51,40 @@ TEST(SweeperTest, FreedObjectsReadAsPoisonAndNewOnesAsZero) {
     }
 }
 
+TEST(SweeperTest, LeavesTheMarksOfWhatIsOld) {
+    using MarksLeft = heap::SweptShared::MarksLeft;
+    SmallCollector& collector = SmallCollector::make();
+    heap::SweptShared& shared = collector.heap.shared();
+    const pages::ObjectMap& objects = collector.spans.objects();
+    const auto is_marked = [&](void** object) {
+        return objects.is_marked(reinterpret_cast<std::uintptr_t>(object));
+    };
+    const auto collect = [&](MarksLeft left) {
+        shared.marks_left.store(left, std::memory_order_relaxed);
+        collector.collect();
+    };
+    void** old = collector.allocate(4);
+    void** large = collector.allocate_large(100000);
+    collector.roots = {old, large};
+    ASSERT_TRUE(shared.old_marks.cover(objects.bounds()));
+    collect(MarksLeft::all_and_noted);
+    EXPECT_TRUE(is_marked(old) && is_marked(large));
+    void** young = collector.allocate(8);
+    void** young_large = collector.allocate_large(200000);
+    collector.roots = {old, large, young, young_large};
+    for (int i = 0; i < 3; ++i) {
+        collect(MarksLeft::noted);
+        EXPECT_TRUE(is_marked(old) && is_marked(large));
+        EXPECT_FALSE(is_marked(young) || is_marked(young_large)) << "it lives, and is young still";
+        EXPECT_TRUE(collector.is_allocated(young) && collector.is_allocated(young_large));
+    }
+    collect(MarksLeft::all);
+    EXPECT_TRUE(is_marked(old) && is_marked(young) && is_marked(young_large));
+    collect(MarksLeft::none);
+    EXPECT_FALSE(is_marked(old) || is_marked(large) || is_marked(young));
+    EXPECT_TRUE(collector.is_allocated(old) && collector.is_allocated(young));
+}
+
 TEST(SweeperTest, WithoutPoisonAFreedObjectIsNotTouched) {
     SmallCollector& collector = SmallCollector::make();
     void** object = collector.allocate(6);
