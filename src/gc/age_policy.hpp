@@ -48,10 +48,11 @@ public:
         // Young cycles are judged with the full one that pays for them.
         if (left_ == 0 && (!has_young_ || !is_young)) end_trial();
     }
-    // A full cycle after young ones: of the bytes that those kept beyond what was old, so many were found dead.
+    // A full cycle after young ones: of the bytes that those kept beyond what was old, so many were dead.
     void note_fate(std::uint64_t kept, std::uint64_t dead) {
         if (kept < least_kept) return;
-        const bool should_age = (ages_ ? 2 : 4) * dead < kept;  // to begin to is a risk: garbage keeps garbage
+        // To begin to is a risk: garbage that is old keeps garbage.
+        const bool should_age = (ages_ ? 2 : 4) * dead < kept;
         if (should_age == ages_) return;
         ages_ = should_age;
         if (has_changed_) return;

@@ -525,8 +525,8 @@ void Collector::trace_cycle() const {
          << "->" << now_.marked / 1024 << " KiB, " << now_.goal / 1024 << " KiB goal, "
          << now_.stack_bytes / 1024 << " KiB stacks, " << now_.root_bytes / 1024 << " KiB roots, "
          << now_.marked_objects << " objects, " << now_.dirty_pages << " dirty pages, " << now_.threads
-         << " threads, " << now_.rounds << " rounds, " << (now_.is_young ? "young " : "") << (now_.ages ? "" : "unaged ")
-         << (now_.is_stw ? "stw" : "concurrent")
+         << " threads, " << now_.rounds << " rounds, " << (now_.is_young ? "young " : "")
+         << (now_.ages ? "" : "unaged ") << (now_.is_stw ? "stw" : "concurrent")
          << (now_.is_forced ? " (forced)" : "");
     if (now_.overflows != 0) line << ", " << now_.overflows << " times all again for want of memory";
     if (*now_.why_stw != '\0') line << ": " << now_.why_stw;

@@ -21,7 +21,7 @@ public:
     void initialize(const RootSet& roots) { roots_ = &roots; }
 
     // All roots; with a tracker, of the parts those alone that were written since they were armed, which are
-    // armed again if so told. Needs: the world stopped; RootSet::prepare_jobs(); no job of the last time is left.
+    // armed again if so told. Needs: the world stopped; RootSet::prepare_jobs(); none of the last jobs left.
     void offer(WorkPool& pool, os::DirtyTracker* written, bool is_rearmed) {
         written_ = written;
         is_rearmed_ = is_rearmed;

@@ -96,8 +96,8 @@ void Collector::scan_written_since(Marker& marker) {
     });
 }
 
-// What a full cycle tells of the young ones before it: of what they kept, did most die by and by? That garbage
-// kept more of its kind, so survivors had better stay young.
+// What a full cycle tells of the young ones before it: of what they kept, did most die by and by? That
+// garbage kept more of its kind, so survivors had better stay young.
 void Collector::learn_fate() {
     if (now_.is_young || !last_.is_young) return;
     const std::uint64_t kept = last_.marked - std::min(last_.marked, last_full_.marked);
