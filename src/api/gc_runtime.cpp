@@ -118,6 +118,7 @@ bool GcRuntime::start() {
         settings.memory_limit = options.memory_limit;
         settings.mode = options.gc_mode;
         settings.young = options.gc_young;
+        settings.one_stop_ms = options.gc_stop_ms;
         settings.traces = options.trace_gc;
         settings.verifies = options.verify_often;
         settings.poisons = options.poisons;

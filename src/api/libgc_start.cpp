@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "api/libgc.hpp"
@@ -106,6 +107,9 @@ void read_environment() {
     if (os::environment("GC_DONT_GC") != nullptr) GC_dont_gc = 1;
     if (os::environment("GC_FIND_LEAK") != nullptr) GC_find_leak = 1;
     read_output_settings();
+    if (const char* text = os::environment("GC_PAUSE_TIME_TARGET");
+        text != nullptr && os::environment("CAIRN_GC_STOP_MS") == nullptr)
+        options.gc_stop_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes_of(text), 10'000));
     if (os::environment("GC_ALL_INTERIOR_POINTERS") != nullptr) GC_all_interior_pointers = 1;
     if (const char* text = os::environment("GC_INITIAL_HEAP_SIZE"))
         asked_heap_bytes = least_heap_bytes = bytes_of(text);

@@ -141,6 +141,13 @@ bool read_gc_percent(std::string_view value, Options& into) {
     return true;
 }
 
+bool read_gc_stop(std::string_view value, Options& into) {
+    std::uint64_t number = 0;
+    if (!read_number(value, number) || !value.empty() || number > 10'000) return false;
+    into.gc_stop_ms = static_cast<std::uint32_t>(number);
+    return true;
+}
+
 struct Row {
     cairn_option_info info;
     Reader read;
@@ -181,6 +188,10 @@ constexpr Row rows[] = {
       "collected objects: how much the heap may grow, in percent of what was live, before the next "
       "collection"},
      read_gc_percent},
+    {{"CAIRN_GC_STOP_MS", "7", "a number from 0 to 10000",
+      "libgc's programs and conservative objects: a heap that is marked within so many milliseconds is "
+      "marked in one stop, others beside the program: shorter stops for more time and memory"},
+     read_gc_stop},
     {{"CAIRN_POISON", "off", "on, off", "fill collected objects with 0xdeadbeef when they are freed (slow)"},
      [](std::string_view value, Options& into) { return read_switch(value, into.poisons); }},
     {{"CAIRN_VERIFY", "off", "on, off", "check the heap's structures on every slow path (slow)"},

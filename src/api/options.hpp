@@ -26,6 +26,7 @@ struct Options {
     gc::Mode gc_mode = gc::Mode::concurrent;
     gc::Young gc_young = gc::Young::by_yield;
     std::int32_t gc_percent = 100;       // -1: off
+    std::uint32_t gc_stop_ms = gc::default_one_stop_ms;
     bool poisons = false;
     ReportFormat report = ReportFormat::none;
     const char* report_file = nullptr;   // nullptr: standard error

@@ -68,6 +68,7 @@ struct CollectorSettings {
     bool verifies = false;  // mark again with the world stopped, walk the heap
     bool poisons = false;   // fill freed objects
     Young young = Young::by_yield;
+    std::uint32_t one_stop_ms = default_one_stop_ms;
     std::uint64_t least_goal_bytes = 0;  // no cycle begins for a smaller heap
 
     [[nodiscard]] PacerSettings pace() const { return {gc_percent, memory_limit, least_goal_bytes}; }
@@ -293,6 +294,9 @@ private:
     [[nodiscard]] Mode drain_quickly(Marker& marker);
     [[nodiscard]] bool begin_tracking();
     void end_tracking();
+    [[nodiscard]] std::uint64_t one_stop_ns() const {
+        return std::uint64_t{settings_.one_stop_ms} * 1'000'000;
+    }
     [[nodiscard]] os::DirtyTracker* roots_tracker() {
         return is_watching_roots_ ? &watch_.tracker() : nullptr;
     }

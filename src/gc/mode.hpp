@@ -12,4 +12,7 @@ enum class Mode : std::uint8_t { off, stw, concurrent };
 // and then with survivors that stay young; not at all.
 enum class Young : std::uint8_t { by_yield, always, always_unaged, never };
 
+// A conservative heap that is marked sooner than this is marked in one stop (tracking.cpp).
+inline constexpr std::uint32_t default_one_stop_ms = 7;
+
 }  // namespace cairn::gc

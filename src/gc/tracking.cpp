@@ -2,8 +2,8 @@
 //
 // Tracking costs the program about a microsecond a page that it writes, and the collector a look at each of
 // those pages again. One stop with all CPUs marking costs nothing of that. So a heap that is estimated to be
-// marked within `quick_stop_ns` is marked in one stop. If that was wrong, tracking begins in that stop, which
-// may take as long for a large heap that was taken for one with few objects; so that counts as well.
+// marked within 7 ms (CAIRN_GC_STOP_MS) is marked in one stop. If that was wrong, tracking begins in that
+// stop, which may take as long for a large heap that was taken for one with few objects; so that counts too.
 //
 // With tracking, what was written is scanned again beside the program for as long as that makes it less. The
 // rest is for stop 2: it works through the written pages, slice by slice, all CPUs at it, and ends when it
@@ -23,10 +23,9 @@ namespace cairn::gc {
 
 namespace {
 
-// A stop this long is estimated to be better than tracking; what it may really take before tracking begins,
-// and how long that takes for a page.
-constexpr std::uint64_t quick_stop_ns = 7'000'000;
-constexpr std::uint64_t quick_limit_ns = 10'000'000;
+// What a stop that was estimated to be short enough may really take before tracking begins, and how long that
+// takes for a page.
+constexpr std::uint64_t quick_limit(std::uint64_t one_stop_ns) { return one_stop_ns + one_stop_ns / 2; }
 constexpr std::uint64_t armed_page_ns = 40;
 // Roots are read while objects are marked, and so many bytes of them take as long as one of those.
 constexpr std::uint64_t root_object_bytes = 64;
@@ -83,12 +82,12 @@ bool Collector::is_quickly_marked() {
     const double root_objects = static_cast<double>(roots_.total_bytes() / root_object_bytes);
     quick_ns_ = static_cast<std::uint64_t>(std::max((there * share + root_objects) * each_ns, reading_ns));
     arming_ns_ = live / os::page_bytes() * armed_page_ns;
-    return quick_ns_ + arming_ns_ < quick_stop_ns;
+    return quick_ns_ + arming_ns_ < one_stop_ns();
 }
 
 // Whether a thread of the program that asks for a cycle may run it: as one short stop.
 bool Collector::may_run_here(Mode mode) {
-    return mode == Mode::concurrent && has_conservative() && is_quickly_marked() && quick_ns_ < quick_stop_ns;
+    return mode == Mode::concurrent && has_conservative() && is_quickly_marked() && quick_ns_ < one_stop_ns();
 }
 
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
@@ -143,9 +142,10 @@ void Collector::end_tracking() {
 Mode Collector::drain_quickly(Marker& marker) {
     const std::uint64_t start_ns = os::monotonic_ns();
     const std::uint64_t start_cpu_ns = os::thread_cpu_ns();
-    const bool is_hopeless = now_.is_young && quick_ns_ > quick_stop_ns;
+    const bool is_hopeless = now_.is_young && quick_ns_ > one_stop_ns();
     if (is_hopeless) new_byte_speed_.doubt();
-    const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + quick_limit_ns - arming_ns_);
+    const std::uint64_t limit_ns = std::max(quick_limit(one_stop_ns()), arming_ns_) - arming_ns_;
+    const bool is_done = !is_hopeless && drain_stopped(marker, start_ns + limit_ns);
     if (!is_done) {
         // They are read in place, so while nobody runs.
         while (marker.scan_next_roots()) {

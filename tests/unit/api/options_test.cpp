@@ -50,6 +50,17 @@ TEST_F(OptionsTest, AnEmptyEnvironmentGivesTheDefaultsInSilence) {
     EXPECT_EQ(options.report, ReportFormat::none);
     EXPECT_EQ(options.report_file, nullptr);
     EXPECT_EQ(options.report_pid, 0u);
+    EXPECT_EQ(options.gc_stop_ms, 7u);
+}
+
+TEST_F(OptionsTest, TimesAndAgesOfTheCollector) {
+    EXPECT_EQ(read("CAIRN_GC_STOP_MS", "0").gc_stop_ms, 0u);
+    EXPECT_EQ(read("CAIRN_GC_STOP_MS", "25").gc_stop_ms, 25u);
+    EXPECT_EQ(said, "");
+    EXPECT_EQ(read("CAIRN_GC_STOP_MS", "1s").gc_stop_ms, 7u);
+    EXPECT_NE(said.find("0 to 10000"), std::string::npos) << said;
+    EXPECT_EQ(read("CAIRN_GC_YOUNG", "unaged").gc_young, gc::Young::always_unaged);
+    EXPECT_EQ(said, "");
 }
 
 TEST_F(OptionsTest, TheTableNamesEverySwitchOnce) {
