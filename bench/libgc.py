@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Clients of the Boehm collector on Cairn's libgc.so.1 and on the system's: time, memory, stops.
 
-usage: libgc.py --build DIR [--runs N | --starts N] [--programs LIST] [--newer DIR] [--json FILE] [--smoke]
+usage: libgc.py --build DIR [--runs N | --starts N | --calls N] [--programs LIST] [--newer DIR] [--json FILE]
+                [--smoke]
 
 Each program runs N times on each library in turn, the first round being thrown away where N > 1; the best
 time counts, memory of that run. What they print must be equal. The longest stop comes from one more run, in
@@ -10,6 +11,12 @@ another build of the original. Programs that are not installed are left out, and
 
 --starts: only how long a program takes that does nothing, N times on each library in turn; the median of
 each, and of the differences between runs that follow each other.
+
+--calls: only what single calls take (libgc/calls.c), of one thread and of two at once, with next to nothing
+alive in a heap of 16 MiB; a process each that tells the median of five repeats, N times on each library in
+turn, and the median of those. What they find must be equal.
+
+--programs: words of the names of what is to be measured, with commas between. --smoke: a bit of all three.
 """
 # SPDX-License-Identifier: MIT
 import argparse
@@ -51,6 +58,28 @@ STARTS = {
     "nix": ["nix-instantiate", "--eval", "-E", "1"],
     "maxima": ["maxima-sage", "--batch-string=1;"],
 }
+# Of libgc/calls.c: name -> its case, the bytes it is about, operations of one thread, of each of two.
+CALLS = {
+    **{f"GC_malloc({size})": ("malloc", size, 64_000_000 // max(size, 64), 16_000_000 // max(size, 64))
+       for size in (16, 32, 64, 256)},
+    **{f"GC_malloc_atomic({size})": ("atomic", size, 64_000_000 // max(size, 64), 16_000_000 // max(size, 64))
+       for size in (16, 64, 256)},
+    "GC_malloc_many(16), an object": ("many", 16, 2_000_000, 500_000),
+    "GC_malloc_many(64), an object": ("many", 64, 1_000_000, 250_000),
+    "GC_malloc(16), GC_free": ("pair", 16, 1_000_000, 500_000),
+    "GC_malloc(64), GC_free": ("pair", 64, 1_000_000, 500_000),
+    "GC_malloc(1024), GC_free": ("pair", 1024, 1_000_000, 500_000),
+    "GC_malloc_atomic(64), GC_free": ("atomic_pair", 64, 1_000_000, 500_000),
+    "GC_malloc(64), GC_free 1024 later": ("queue", 64, 1_000_000, 500_000),
+    "GC_realloc, doubling to 4096": ("realloc", 4096, 500_000, 250_000),
+    "GC_base": ("base", 2000, 2_000_000, 2_000_000),
+    "GC_size": ("size", 2000, 2_000_000, 2_000_000),
+    "GC_is_heap_ptr": ("is_heap_ptr", 2000, 2_000_000, 2_000_000),
+    "GC_call_with_alloc_lock": ("alloc_lock", 16, 2_000_000, 500_000),
+    "a link registered, unregistered": ("links", 64, 500_000, 250_000),
+}
+# Else the original, with next to nothing alive, would collect every 100 KB: its stops would be all one sees.
+CALLS_SETTINGS = {"GC_INITIAL_HEAP_SIZE": str(16 << 20)}
 
 
 def make_page(file):
@@ -79,7 +108,7 @@ def prepare(work):
     text = "#include <gc.h>\nint main(void) { GC_INIT(); return GC_MALLOC(16) == NULL; }\n"
     (work / "empty.c").write_text(text)
     headers = HERE.parent / "include/cairn/compat"
-    for source in (HERE / "libgc/trees.c", work / "empty.c"):
+    for source in (HERE / "libgc/trees.c", HERE / "libgc/calls.c", work / "empty.c"):
         subprocess.run(["gcc", "-O2", "-DGC_THREADS", "-isystem", headers, source, "-o",
                         work / source.stem, ORIGINAL / "libgc.so.1", "-lpthread"], check=True)
 
@@ -143,6 +172,41 @@ def start_table(results, libraries):
     return "\n".join(lines)
 
 
+def measure_calls(name, case, libraries, work, runs):
+    """library -> median ns of one thread, and of each of two at once."""
+    what, size, *operations = case
+    times = {library: ([], []) for library in libraries}
+    for threads, count in enumerate(operations, start=1):
+        found = set()
+        for round_ in range(runs):
+            for library in list(libraries)[::1 if round_ % 2 else -1]:
+                words = [what, str(size), str(count), str(threads)]
+                told = run([work / "calls", *words], libraries[library], work, CALLS_SETTINGS)[3]
+                ns, sum_ = told.split()
+                times[library][threads - 1].append(float(ns))
+                found.add(sum_)
+        if len(found) != 1:
+            raise RuntimeError(f"{name} finds something else on one library: {found}")
+    return {library: [statistics.median(row) for row in rows] for library, rows in times.items()}
+
+
+def calls_table(results, libraries):
+    heads = [f"{column}, {threads}" for threads in ("1 thread", "2 threads")
+             for column in [*libraries, "ratio"]]
+    lines = ["| ns a call | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    ratios = [[], []]
+    for name, row in results.items():
+        cells = []
+        for threads in (0, 1):
+            ratio = row["cairn"][threads] / row["libgc"][threads]
+            ratios[threads].append(ratio)
+            cells += [f"{row[library][threads]:.1f}" for library in libraries] + [f"{ratio:.2f}"]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    blank = " |" * len(libraries)
+    lines.append("| geometric mean |" + "".join(f"{blank} {geometric(row):.2f} |" for row in ratios))
+    return "\n".join(lines)
+
+
 def measure(name, words, libraries, work, runs):
     command = command_of(words, work)
     rows, printed = {}, None
@@ -187,6 +251,7 @@ def main():
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--starts", type=int, default=0)
+    parser.add_argument("--calls", type=int, default=0)
     parser.add_argument("--programs", default="")
     parser.add_argument("--newer", type=Path)
     parser.add_argument("--json", type=Path)
@@ -203,26 +268,31 @@ def main():
         for name, words in programs.items():
             if wanted and not any(part in name for part in wanted):
                 continue
-            if not words[0].startswith("WORK") and shutil.which(words[0]) is None:
+            if by is not measure_calls and not words[0].startswith("WORK") and not shutil.which(words[0]):
                 print(f"{name}: {words[0]} is not installed", file=sys.stderr)
                 continue
             results[name] = by(name, words, libraries, work, runs)
             print(f"{name}: {results[name]}", file=sys.stderr, flush=True)
         return results
 
-    results = {}
+    parts = {}
     try:
         prepare(work)
-        if not options.starts:
-            results = measure_all(PROGRAMS, measure, 1 if options.smoke else options.runs)
-            print(table(results, libraries))
+        if not options.starts and not options.calls:
+            parts["programs"] = measure_all(PROGRAMS, measure, 1 if options.smoke else options.runs)
+            print(table(parts["programs"], libraries))
         if options.starts or options.smoke:
-            results = measure_all(STARTS, measure_start, options.starts or 1)
-            print(start_table(results, libraries))
+            parts["starts"] = measure_all(STARTS, measure_start, options.starts or 1)
+            print(start_table(parts["starts"], libraries))
+        if options.calls or options.smoke:
+            few = {name: (*case[:2], case[2] // 100, case[3] // 100) for name, case in CALLS.items()}
+            calls = few if options.smoke else CALLS
+            parts["calls"] = measure_all(calls, measure_calls, options.calls or 1)
+            print(calls_table(parts["calls"], libraries))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        options.json.write_text(json.dumps(parts, indent=1))
     return 0
 
 

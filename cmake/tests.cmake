@@ -240,6 +240,10 @@ if(TARGET cairn-libgc)
     cairn_script(libgc/${part} libgc 300 tests/libgc/run.py --library ${CMAKE_BINARY_DIR}/lib/libgc
       --only ${part})
   endforeach()
+  if(EXISTS /usr/lib/x86_64-linux-gnu/libgc.so.1)
+    cairn_script(bench/libgc_smoke bench 120 bench/libgc.py --build ${CMAKE_BINARY_DIR} --smoke
+      --programs "C trees,GC_,link")
+  endif()
 endif()
 
 # ---- examples: programs on libcairn that say by their exit code whether they worked

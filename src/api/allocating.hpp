@@ -1,11 +1,9 @@
-// Marks that a thread is in an allocation: a signal handler that allocates while it interrupted one of its
-// own thread would get the very slot that is being handed out. That is noticed and ends the program.
+// An allocation that is noticed where it must not be: a signal handler that allocates while it interrupted
+// one of its own thread would get the very slot that is being handed out. That ends the program.
 //
 // Floor: api.
 // SPDX-License-Identifier: MIT
 #pragma once
-
-#include <atomic>
 
 #include "base/check.hpp"
 #include "gc/mutator.hpp"
@@ -14,25 +12,18 @@ namespace cairn::api {
 
 class Allocating {
 public:
-    explicit Allocating(gc::Mutator& mutator) : mutator_(mutator) {
-        // relaxed: this thread's own
-        const bool is_inside = mutator.thread.runtime_depth.load(std::memory_order_relaxed) != 0;
-        if (mutator.is_allocating || is_inside) [[unlikely]]
+    explicit Allocating(gc::Mutator& mutator) : now_(checked(mutator)) {}
+
+private:
+    static gc::Mutator& checked(gc::Mutator& mutator) {
+        if (mutator.is_interrupted()) [[unlikely]]
             base::fatal(mutator.thread.blocking_depth != 0
                             ? "allocation by a thread that said it is blocked, or that waits for a cycle"
                             : "allocation in a signal handler that interrupted the allocator");
-        mutator.is_allocating = true;
-        std::atomic_signal_fence(std::memory_order_seq_cst);  // before anything is read
+        return mutator;
     }
-    ~Allocating() {
-        std::atomic_signal_fence(std::memory_order_seq_cst);  // after everything is written
-        mutator_.is_allocating = false;
-    }
-    Allocating(const Allocating&) = delete;
-    Allocating& operator=(const Allocating&) = delete;
 
-private:
-    gc::Mutator& mutator_;
+    gc::InAllocation now_;
 };
 
 }  // namespace cairn::api

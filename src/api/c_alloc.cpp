@@ -106,17 +106,12 @@ CAIRN_API void* cairn_alloc(size_t size, const cairn_type* type) noexcept {
     Mutator* thread = mutator;
     if (thread == nullptr || size != type->size || thread->is_allocating) [[unlikely]]
         return allocate_slow(size, *type, false);
-    thread->is_allocating = true;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating, without its cost
-    cairn::heap::AllocationRun& run = thread->cache.runs()[load_cell(*type)];
-    const std::uintptr_t slot = run.cursor;
-    if (slot == run.limit) [[unlikely]] {
-        thread->is_allocating = false;
-        return allocate_slow(size, *type, false);
+    std::uintptr_t slot = 0;
+    {
+        cairn::gc::InAllocation now(*thread);
+        slot = thread->cache.runs()[load_cell(*type)].try_take();
     }
-    run.cursor = slot + run.slot_bytes;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // a handler sees the slot taken first
-    thread->is_allocating = false;
+    if (slot == 0) [[unlikely]] return allocate_slow(size, *type, false);
     return reinterpret_cast<void*>(slot);
 }
 

@@ -123,6 +123,29 @@ private:
     gc::Mutator& by_;
 };
 
+// Leaves a region that was declared blocking while it lives, if the thread is in one.
+class Active {
+public:
+    explicit Active(gc::Mutator& thread) : thread_(thread), depth_(thread.thread.blocking_depth) {
+        if (depth_ == 0) return;
+        thread.thread.blocking_depth = 1;
+        gc::World::leave_blocking(thread.thread);
+        thread.is_allocating = false;
+    }
+    ~Active() {
+        if (depth_ == 0) return;
+        thread_.is_allocating = true;
+        gc::World::enter_blocking(thread_.thread);
+        thread_.thread.blocking_depth = depth_;
+    }
+    Active(const Active&) = delete;
+    Active& operator=(const Active&) = delete;
+
+private:
+    gc::Mutator& thread_;
+    const std::uint32_t depth_;
+};
+
 // ---- objects
 
 struct Object {
@@ -189,6 +212,8 @@ private:
 void on_cycle_event(gc::CycleEvent event);
 void tell_of_threads(GC_EventType event);
 void tell_heap_size();
+// In the last stop: what the program frees counts anew.
+void forget_given_back();
 // Where libc's name of a thread is its own address at a fixed distance from the thread pointer.
 [[nodiscard]] pthread_t pthread_of(std::uintptr_t thread_pointer);
 [[nodiscard]] std::uintptr_t pointer_of(pthread_t thread);

@@ -27,29 +27,6 @@ constinit AddressTable<Uncollectable> uncollectables;  // [lock] alloc_lock
 
 gc::RootCells& cells() { return collector().roots().cells(); }
 
-// Leaves a region that was declared blocking while it lives: the thread allocates in it all the same.
-class Active {
-public:
-    explicit Active(gc::Mutator& thread) : thread_(thread), depth_(thread.thread.blocking_depth) {
-        if (depth_ == 0) return;
-        thread.thread.blocking_depth = 1;
-        gc::World::leave_blocking(thread.thread);
-        thread.is_allocating = false;
-    }
-    ~Active() {
-        if (depth_ == 0) return;
-        thread_.is_allocating = true;
-        gc::World::enter_blocking(thread_.thread);
-        thread_.thread.blocking_depth = depth_;
-    }
-    Active(const Active&) = delete;
-    Active& operator=(const Active&) = delete;
-
-private:
-    gc::Mutator& thread_;
-    const std::uint32_t depth_;
-};
-
 // GC_set_max_heap_size: what live objects and the asked one take together, after a cycle if need be.
 bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
     if (most_heap_bytes == 0) return true;
@@ -62,12 +39,8 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
 // The run of a shape in the calling thread; allocation without a call where it has a slot.
 [[gnu::always_inline]] inline void* try_allocate(gc::Mutator* thread, unsigned shape) {
     if (thread->is_allocating) [[unlikely]] return nullptr;
-    thread->is_allocating = true;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // as Allocating
-    void* const object = reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // the slot is taken before the flag falls
-    thread->is_allocating = false;
-    return object;
+    gc::InAllocation now(*thread);
+    return reinterpret_cast<void*>(thread->cache.runs()[shape].try_take());
 }
 
 [[gnu::noinline]] void* allocate_slow(std::size_t bytes, heap::ShapeId shape, std::size_t alignment) {
@@ -99,9 +72,9 @@ bool is_within_limit(gc::Mutator& thread, std::size_t bytes) {
 
 [[gnu::always_inline]] inline void* allocate(std::size_t bytes, ObjectKind kind) {
     bytes += extra_bytes;
-    const unsigned size_class = bytes <= heap::max_small_bytes ? heap::swept_class_of(bytes) : 0;
-    const heap::ShapeId shape = heap::shape_of_class(size_class, kind);
-    if (mutator != nullptr && size_class != 0) [[likely]]
+    const bool is_small = bytes <= heap::max_small_bytes;
+    const heap::ShapeId shape = heap::shape_of_class(is_small ? heap::swept_class_of(bytes) : 0, kind);
+    if (mutator != nullptr && is_small) [[likely]]
         if (void* const object = try_allocate(mutator, shape)) [[likely]] return object;
     return allocate_again(bytes, shape);
 }
@@ -150,13 +123,20 @@ void* allocate_kind(std::size_t bytes, int kind) {
 
 namespace {
 
-// The object that starts there or that has this address inside. Needs: the collector was started.
-[[gnu::always_inline]] inline Object look_up(const void* pointer) {
+// The slot of the object that starts there or that has this address inside; start 0: of none. Needs: the
+// collector was started.
+[[gnu::always_inline]] inline gc::Slot slot_of(const void* pointer) {
     const gc::MarkSpace& space = collector().mark_space();
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
     if (!space.objects->bounds().holds(address)) return {};
     const gc::Slot slot = gc::Marker::resolve(space, address);
-    if (slot.start == 0 || !space.objects->is_allocated(slot.start)) return {};
+    return slot.start != 0 && space.objects->is_allocated(slot.start) ? slot : gc::Slot{};
+}
+
+[[gnu::always_inline]] inline Object look_up(const void* pointer) {
+    const gc::Slot slot = slot_of(pointer);
+    if (slot.start == 0) return {};
+    const gc::MarkSpace& space = collector().mark_space();
     const heap::Shape& shape = (*space.shapes)[slot.shape];
     const auto id = static_cast<heap::ShapeId>(slot.shape);
     if (shape.slot_bytes != 0) return {slot.start, &shape, shape.slot_bytes, id};
@@ -182,8 +162,8 @@ namespace {
 }
 
 // Apart from GC_free(), which thus calls nothing while it has something to keep.
-[[gnu::noinline]] void free_scanned(void* object, const Object& found) {
-    if (!collector().try_free(*mutator, found.start, found.shape_id)) free_slow(object);
+[[gnu::noinline]] void free_scanned(void* object, std::uintptr_t start, heap::ShapeId shape) {
+    if (!collector().try_free(*mutator, start, shape)) free_slow(object);
 }
 
 }  // namespace
@@ -340,10 +320,11 @@ void* GC_realloc(void* object, size_t bytes) { return reallocate(object, bytes);
 void GC_free(void* object) {
     // relaxed: who has an object with more to it has seen it get that
     if (mutator != nullptr && !is_free_special.load(std::memory_order_relaxed)) [[likely]] {
-        const Object found = look_up(object);
-        if (found.start == 0) return;  // freed before, or null
-        if (!cairn::heap::is_unzeroed_shape(found.shape_id)) return free_scanned(object, found);
-        if (collector().try_free(*mutator, found.start, found.shape_id)) [[likely]] return;
+        const cairn::gc::Slot slot = slot_of(object);
+        if (slot.start == 0) return;  // freed before, or null
+        const auto shape = static_cast<cairn::heap::ShapeId>(slot.shape);
+        if (!cairn::heap::is_unzeroed_shape(shape)) return free_scanned(object, slot.start, shape);
+        if (collector().try_free(*mutator, slot.start, shape)) [[likely]] return;
     }
     free_slow(object);
 }
@@ -364,8 +345,10 @@ char* GC_strndup(const char* text, size_t most) {
     return copy;
 }
 
-void* GC_base(void* address) { return reinterpret_cast<void*>(object_of(address).start); }
-size_t GC_size(const void* object) { return object_of(object).bytes; }
+void* GC_base(void* address) {
+    return gc_runtime.is_started() ? reinterpret_cast<void*>(slot_of(address).start) : nullptr;
+}
+size_t GC_size(const void* object) { return gc_runtime.is_started() ? look_up(object).bytes : 0; }
 
 // In a page of collected objects, whether the slot is in use or not.
 int GC_is_heap_ptr(const void* address) {

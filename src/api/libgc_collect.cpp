@@ -39,8 +39,9 @@ void in_runtime(Function function) {
 }
 
 struct Heap {
-    std::uint64_t bytes, unused, since_gc, total, freed;
+    std::uint64_t bytes, unused, unmapped, since_gc, total, freed, given_back;
 };
+constinit std::atomic<std::uint64_t> given_back_before{0};  // [atomic] when the last cycle had marked
 
 // Inside of the runtime, or where the program is called in the middle of a cycle.
 Heap read_heap() {
@@ -49,16 +50,24 @@ Heap read_heap() {
     Heap now{};
     now.bytes = std::max(spans.in_use_bytes() + spans.backed_free_bytes(), asked_heap_bytes);
     now.unused = now.bytes - std::min(now.bytes, stats.live_bytes);
+    // New memory counts as returned too: so none before some was.
+    now.unmapped = std::min(spans.usage().returned_bytes, spans.returned_total_bytes());
     now.since_gc = stats.live_bytes - std::min(stats.live_bytes, stats.marked_bytes);
     now.total = stats.allocated_bytes;
     now.freed = stats.freed_bytes;
+    const std::uint64_t given_back = collector().swept().shared().given_back_bytes.value();
+    // relaxed: a statistic
+    now.given_back = given_back - std::min(given_back, given_back_before.load(std::memory_order_relaxed));
     return now;
 }
 
 Heap heap_now() {
     if (Calling::is_now()) return read_heap();
-    (void)self();
-    return inside<Heap>({}, read_heap);
+    gc::Mutator& thread = self();
+    const bool is_interrupted = thread.is_interrupted();
+    gc::InRuntime in(thread);
+    if (!is_interrupted) thread.cache.flush_counts();
+    return read_heap();
 }
 
 constinit std::atomic<GC_stop_func> stop_func{nullptr};  // [atomic]
@@ -91,6 +100,11 @@ std::uint64_t stopped_ns() {
 }
 
 }  // namespace
+
+void forget_given_back() {
+    const std::uint64_t all = collector().swept().shared().given_back_bytes.value();
+    given_back_before.store(all, std::memory_order_relaxed);  // relaxed: a statistic
+}
 
 void set_root_filter() {
     const auto ask = [](const char* name, std::uintptr_t low, std::uintptr_t high) {
@@ -244,9 +258,9 @@ void GC_set_max_heap_size(GC_word bytes) { most_heap_bytes = bytes; }
 
 size_t GC_get_heap_size() { return heap_now().bytes; }
 size_t GC_get_free_bytes() { return heap_now().unused; }
-size_t GC_get_unmapped_bytes() { return 0; }
+size_t GC_get_unmapped_bytes() { return heap_now().unmapped; }
 size_t GC_get_bytes_since_gc() { return heap_now().since_gc; }
-size_t GC_get_expl_freed_bytes_since_gc() { return 0; }
+size_t GC_get_expl_freed_bytes_since_gc() { return heap_now().given_back; }
 size_t GC_get_total_bytes() { return heap_now().total; }
 size_t GC_get_obtained_from_os_bytes() { return cairn::os::mapped_ready(); }
 size_t GC_get_memory_use() { return cairn::os::mapped_ready(); }
@@ -257,7 +271,7 @@ void GC_get_heap_usage_safe(GC_word* heap, GC_word* unused, GC_word* unmapped, G
     const Heap now = heap_now();
     if (heap != nullptr) *heap = now.bytes;
     if (unused != nullptr) *unused = now.unused;
-    if (unmapped != nullptr) *unmapped = 0;
+    if (unmapped != nullptr) *unmapped = now.unmapped;
     if (since_gc != nullptr) *since_gc = now.since_gc;
     if (total != nullptr) *total = now.total;
 }
@@ -265,14 +279,16 @@ void GC_get_heap_usage_safe(GC_word* heap, GC_word* unused, GC_word* unmapped, G
 size_t GC_get_prof_stats(GC_prof_stats_s* stats, size_t bytes) {
     const Heap now = heap_now();
     GC_prof_stats_s all{};
-    all.heapsize_full = now.bytes;
-    all.free_bytes_full = now.unused;
+    all.heapsize_full = now.bytes + now.unmapped;
+    all.free_bytes_full = now.unused + now.unmapped;
+    all.unmapped_bytes = now.unmapped;
     all.bytes_allocd_since_gc = now.since_gc;
     all.allocd_bytes_before_gc = now.total - now.since_gc;
     all.non_gc_bytes = GC_non_gc_bytes;
     all.gc_no = GC_gc_no;
     all.markers_m1 = static_cast<GC_word>(GC_parallel);
     all.reclaimed_bytes_before_gc = now.freed;
+    all.expl_freed_bytes_since_gc = now.given_back;
     all.obtained_from_os_bytes = cairn::os::mapped_ready();
     // What a later release knows beyond this is told as unknown.
     std::memset(stats, 0xff, bytes);

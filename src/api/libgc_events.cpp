@@ -75,7 +75,9 @@ void on_cycle_event(CycleEvent event) {
         tell(GC_EVENT_PRE_START_WORLD);
         return tell(GC_EVENT_POST_START_WORLD);
     case CycleEvent::marks: return tell(GC_EVENT_MARK_START);
-    case CycleEvent::has_marked: return tell(GC_EVENT_MARK_END);
+    case CycleEvent::has_marked:
+        forget_given_back();
+        return tell(GC_EVENT_MARK_END);
     case CycleEvent::resumes:
         tell(GC_EVENT_PRE_START_WORLD);
         return tell_of_threads(GC_EVENT_THREAD_UNSUSPENDED);

@@ -108,6 +108,9 @@ void* GC_is_valid_displacement(void* pointer) { return pointer; }
 void* GC_clear_stack(void* pass) { return pass; }
 void GC_noop1(GC_word value) { __asm__ volatile("" : : "r"(value)); }
 __attribute__((visibility("default"))) void GC_incr_bytes_allocd(size_t) {}
-__attribute__((visibility("default"))) void GC_incr_bytes_freed(size_t) {}
+__attribute__((visibility("default"))) void GC_incr_bytes_freed(size_t bytes) {
+    (void)self();
+    collector().swept().shared().given_back_bytes.add(bytes);
+}
 
 }  // extern "C"

@@ -170,17 +170,8 @@ __attribute__((noinline)) void* GC_do_blocking(GC_fn_type call, void* data) {
 }
 
 __attribute__((noinline)) void* GC_call_with_gc_active(GC_fn_type call, void* data) {
-    cairn::gc::Mutator& thread = self();
-    const std::uint32_t depth = thread.thread.blocking_depth;
-    if (depth == 0) return call(data);
-    thread.thread.blocking_depth = 1;
-    cairn::gc::World::leave_blocking(thread.thread);
-    thread.is_allocating = false;
-    void* const result = call(data);
-    thread.is_allocating = true;
-    cairn::gc::World::enter_blocking(thread.thread);
-    thread.thread.blocking_depth = depth;
-    return result;
+    Active now(self());
+    return call(data);
 }
 
 void* GC_call_with_alloc_lock(GC_fn_type call, void* data) {

@@ -213,7 +213,9 @@ void Collector::free(Mutator& mutator, void* object) {
     finalizer_.forget_object(reinterpret_cast<void*>(found.start));
     // While marking nothing is freed.
     heap::Span& span = *found.span;
-    if (is_marking()) return;
+    heap::SweptShared& shared = heap_->swept().shared();
+    const std::size_t bytes = span.is_large() ? span.bytes() : span.slot_bytes;
+    if (is_marking()) return shared.given_back_bytes.add(bytes);
     ensure_swept(span, heap_->spans());
     if (!space_.objects->is_allocated(found.start)) return;
     if (!span.is_large()) {
@@ -221,11 +223,12 @@ void Collector::free(Mutator& mutator, void* object) {
         if (may_reuse && !mutator.cache.may_be_tiny_block(span.shape)) {
             mutator.cache.make_active(span.shape);
             (void)mutator.cache.give_back(span.shape, found.start);
-        } else if (heap::may_hold_pointers(span.kind))
-            std::memset(reinterpret_cast<void*>(found.start), 0, span.slot_bytes);
-        return;
+            return;
+        }
+        if (heap::may_hold_pointers(span.kind))
+            std::memset(reinterpret_cast<void*>(found.start), 0, bytes);
+        return shared.given_back_bytes.add(bytes);
     }
-    heap::SweptShared& shared = heap_->swept().shared();
     std::uint32_t swept = shared.generation();
     // acq_rel: as try_acquire_for_sweep(), against another free of the same object; relaxed: then it is
     // that's
@@ -237,8 +240,9 @@ void Collector::free(Mutator& mutator, void* object) {
     if (space_.objects->is_marked(span.base)) was_old_freed_.store(true, std::memory_order_relaxed);
     space_.objects->clear_run(span.base, 1, pages::granule_bytes);
     span.alloc_count = 0;
-    shared.live_bytes.subtract(span.bytes());
-    shared.freed_bytes.add(span.bytes());
+    shared.live_bytes.subtract(bytes);
+    shared.freed_bytes.add(bytes);
+    shared.given_back_bytes.add(bytes);
     shared.freed_objects.add(1);
     heap_->spans().free(&span);
 }

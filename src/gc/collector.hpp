@@ -409,13 +409,13 @@ inline void* Collector::try_reuse(Mutator& mutator, heap::ShapeId shape) {
 
 inline void* Collector::try_next_run(Mutator& mutator, unsigned shape) {
     if (mutator.is_interrupted() || !fork_gate.try_enter(mutator.thread)) [[unlikely]] return nullptr;
-    mutator.is_allocating = true;
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // before the run changes
-    auto* const slot = reinterpret_cast<void*>(mutator.cache.take_next_run(shape));
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // after it has
-    mutator.is_allocating = false;
+    std::uintptr_t slot = 0;
+    {
+        InAllocation now(mutator);
+        slot = mutator.cache.take_next_run(shape);
+    }
     World::leave_runtime(mutator.thread);
-    return slot;
+    return reinterpret_cast<void*>(slot);
 }
 
 }  // namespace cairn::gc

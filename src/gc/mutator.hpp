@@ -56,6 +56,24 @@ struct Mutator {
     static Mutator& of(ThreadRecord& record) { return reinterpret_cast<Mutator&>(record); }
 };
 
+// The calling thread is in an allocation while this lives. Needs: it is in none.
+class InAllocation {
+public:
+    explicit InAllocation(Mutator& mutator) : is_allocating_(mutator.is_allocating) {
+        is_allocating_ = true;
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // before anything is read
+    }
+    ~InAllocation() {
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // after everything is written
+        is_allocating_ = false;
+    }
+    InAllocation(const InAllocation&) = delete;
+    InAllocation& operator=(const InAllocation&) = delete;
+
+private:
+    bool& is_allocating_;
+};
+
 // The calling thread is inside the runtime while this lives: it will not be stopped, but parks when it
 // leaves.
 class InRuntime {

@@ -100,6 +100,7 @@ struct SweptShared {
     // [atomic] slots handed out so far; caches add theirs when they let a span go
     base::Counter allocated_bytes;
     base::Counter freed_bytes, freed_objects;             // [atomic] large, or used again: seen by no sweep
+    base::Counter given_back_bytes;                       // [atomic] freed by the program, reused or not
     base::Counter conservative_spans;                     // [atomic] made so far
     std::atomic<bool> has_tiny_blocks{false};             // [atomic] one was made
     base::Counter tiny_objects;                           // [atomic] parts of tiny blocks handed out

@@ -73,7 +73,7 @@ void SweptCache::seal(std::uintptr_t slot) {
 
 void* SweptCache::allocate_slow(unsigned shape) {
     if (has_returned(shape)) {
-        count_reused(shape);
+        count_returned(shape);
         if (const std::uintptr_t slot = take_returned(shape)) return reinterpret_cast<void*>(slot);
     }
     AllocationRun& run = runs_[shape];
@@ -139,17 +139,19 @@ void SweptCache::count_allocations(const AllocationRun& run) {
     span.alloc_count_before_cache = static_cast<std::uint16_t>(handed_out);
 }
 
-void SweptCache::count_reused(unsigned shape) {
-    std::uint64_t& reused = returned_[shape].reused;
-    if (reused == 0) return;
+void SweptCache::count_returned(unsigned shape) {
+    ReturnedSlots& slots = returned_[shape];
+    if (slots.given == 0 && slots.reused == 0) return;
     const Shape& of = centrals_->shapes()[shape];
     SweptShared& shared = centrals_->shared();
-    shared.objects[of.size_class].add(reused);
-    shared.allocated_bytes.add(reused * of.slot_bytes);
+    const std::uint64_t reused_bytes = std::uint64_t{slots.reused} * of.slot_bytes;
+    shared.given_back_bytes.add(std::uint64_t{slots.given} * of.slot_bytes);
+    shared.objects[of.size_class].add(slots.reused);
+    shared.allocated_bytes.add(reused_bytes);
     // Each was freed as often: the sweep will find a slot in use or not, and nothing of its lives before.
-    shared.freed_bytes.add(reused * of.slot_bytes);
-    shared.freed_objects.add(reused);
-    reused = 0;
+    shared.freed_bytes.add(reused_bytes);
+    shared.freed_objects.add(slots.reused);
+    slots.given = slots.reused = 0;
 }
 
 void SweptCache::count_tiny_objects() {
@@ -161,7 +163,7 @@ void SweptCache::flush_counts() {
     if (!is_attached()) return;
     count_tiny_objects();
     for (unsigned i = 0; i < active_count_; ++i) {
-        count_reused(active_[i]);
+        count_returned(active_[i]);
         if (runs_[active_[i]].span != nullptr) count_allocations(runs_[active_[i]]);
     }
 }
@@ -176,7 +178,7 @@ void SweptCache::release_all() {
         Span* span = run.span;
         const AllocationRun left = run;
         run = {};
-        count_reused(active_[i]);
+        count_returned(active_[i]);
         returned_[active_[i]].first = 0;
         if (span == nullptr) continue;
         count_allocations(left);
@@ -219,6 +221,7 @@ void SweptCache::mark_runs() {
     const pages::ObjectMap& objects = shared.spans->objects();
     for (unsigned i = 0; i < active_count_; ++i) {
         const AllocationRun& run = runs_[active_[i]];
+        count_returned(active_[i]);
         returned_[active_[i]].first = 0;
         if (run.cursor == run.limit) continue;
         objects.mark_run(run.cursor, rest_bytes(run) / run.slot_bytes, run.slot_bytes);

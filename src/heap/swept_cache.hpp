@@ -84,6 +84,7 @@ struct AllocationRun {
     [[nodiscard, gnu::always_inline]] std::uintptr_t try_take() {
         const std::uintptr_t slot = cursor;
         if (slot == limit) [[unlikely]] return 0;
+        if (slot == 0) __builtin_unreachable();  // so that callers test once
         cursor = slot + slot_bytes;
         return slot;
     }
@@ -103,7 +104,8 @@ struct ReturnedLink {
 // Slots of one shape that were given back; the last one first.
 struct ReturnedSlots {
     std::uintptr_t first;  // 0: none
-    std::uint64_t reused;  // since the last flush of counts
+    std::uint32_t reused;  // since the last flush of counts
+    std::uint32_t given;   // likewise; a thread that frees more between two cycles counts some too few
 };
 
 class SweptCache {
@@ -169,7 +171,7 @@ public:
     // The collector, owner stopped, after the generation grew: sweeps the cached spans, which stay cached.
     void sweep_stale();
     // The collector, owner stopped, at the start of marking: marks what is left of each run, and the tiny
-    // block; forgets what was given back.
+    // block; counts what was given back, and forgets it.
     void mark_runs();
 
     // Adds what was allocated since the last time to the heap's counters, keeping the spans.
@@ -192,14 +194,14 @@ public:
 
 private:
     // Slots that are used again and again are counted when they are so many.
-    static constexpr std::uint64_t most_uncounted = 1024;
+    static constexpr std::uint32_t most_uncounted = 1024;
 
     [[nodiscard]] void* allocate_tiny(std::size_t bytes);
     [[nodiscard]] bool take_run(AllocationRun& run);
     [[nodiscard]] bool refill(AllocationRun& run, unsigned shape);
     void activate(AllocationRun& run, unsigned shape);
     void count_allocations(const AllocationRun& run);
-    void count_reused(unsigned shape);
+    void count_returned(unsigned shape);
     void take_samples(std::uintptr_t first, std::size_t bytes);
     void follow_sample_mean();
     void count_tiny_objects();
@@ -227,6 +229,7 @@ inline bool SweptCache::give_back(unsigned shape, std::uintptr_t slot) {
     link->next = ~slots.first;
     link->seal = ReturnedLink::seal_of(slot, link->next);
     slots.first = slot;
+    ++slots.given;
     return true;
 }
 

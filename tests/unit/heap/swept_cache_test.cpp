@@ -143,6 +143,22 @@ TEST_F(SweptCacheTest, HandsOutWhatWasGivenBackLastFirstAndZero) {
     EXPECT_EQ(heap.shared().objects[size_class_of(given_bytes)].value(), 200u) << "both times count";
     EXPECT_EQ(heap.shared().freed_objects.value(), 100u) << "and that they were freed between";
     EXPECT_EQ(heap.shared().freed_bytes.value(), 100u * given_bytes);
+    EXPECT_EQ(heap.shared().given_back_bytes.value(), 100u * given_bytes);
+}
+
+TEST_F(SweptCacheTest, CountsWhatWasGivenBackWhetherItIsUsedAgainOrForgotten) {
+    std::uintptr_t slots[10];
+    for (std::uintptr_t& slot : slots)
+        slot = address_of(cache.allocate(given_bytes, ObjectKind::conservative, true));
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(cache.give_back(given_shape, slots[i]));
+    EXPECT_EQ(heap.shared().given_back_bytes.value(), 0u) << "by the thread, until it has to do more";
+    cache.mark_runs();
+    EXPECT_EQ(heap.shared().given_back_bytes.value(), 4 * given_bytes);
+    for (int i = 4; i < 10; ++i) EXPECT_TRUE(cache.give_back(given_shape, slots[i]));
+    EXPECT_EQ(cache.take_returned(given_shape), slots[9]);
+    cache.release_all();
+    EXPECT_EQ(heap.shared().given_back_bytes.value(), 10 * given_bytes);
+    EXPECT_EQ(heap.shared().freed_objects.value(), 1u);
 }
 
 TEST_F(SweptCacheTest, PointerFreeSlotsComeBackAsTheyWereButForTheLink) {
