@@ -60,15 +60,12 @@ STARTS = {
 }
 # Of libgc/calls.c: name -> its case, the bytes it is about, operations of one thread, of each of two.
 CALLS = {
-    **{f"GC_malloc({size})": ("malloc", size, 64_000_000 // max(size, 64), 16_000_000 // max(size, 64))
-       for size in (16, 32, 64, 256)},
-    **{f"GC_malloc_atomic({size})": ("atomic", size, 64_000_000 // max(size, 64), 16_000_000 // max(size, 64))
-       for size in (16, 64, 256)},
+    **{f"GC_{call}({size})": (case, size, 64_000_000 // max(size, 64), 16_000_000 // max(size, 64))
+       for call, case, sizes in (("malloc", "malloc", (16, 32, 64, 256)),
+                                 ("malloc_atomic", "atomic", (16, 64, 256))) for size in sizes},
     "GC_malloc_many(16), an object": ("many", 16, 2_000_000, 500_000),
     "GC_malloc_many(64), an object": ("many", 64, 1_000_000, 250_000),
-    "GC_malloc(16), GC_free": ("pair", 16, 1_000_000, 500_000),
-    "GC_malloc(64), GC_free": ("pair", 64, 1_000_000, 500_000),
-    "GC_malloc(1024), GC_free": ("pair", 1024, 1_000_000, 500_000),
+    **{f"GC_malloc({size}), GC_free": ("pair", size, 1_000_000, 500_000) for size in (16, 64, 1024)},
     "GC_malloc_atomic(64), GC_free": ("atomic_pair", 64, 1_000_000, 500_000),
     "GC_malloc(64), GC_free 1024 later": ("queue", 64, 1_000_000, 500_000),
     "GC_realloc, doubling to 4096": ("realloc", 4096, 500_000, 250_000),

@@ -20,6 +20,16 @@ struct task {
 };
 typedef uint64_t (*body)(const struct task* of);
 
+/* Object i: found as it must be, and written. */
+static inline __attribute__((always_inline)) uint64_t* make(const struct task* of, void* allocate(size_t),
+                                                            int is_zeroed, long i, uint64_t* sum) {
+    const size_t end = of->bytes / 8 - 1;
+    uint64_t* made = allocate(of->bytes);
+    if (is_zeroed) *sum += made[0] | made[end];
+    made[0] = made[end] = (uint64_t)i;
+    return made;
+}
+
 /* ---- garbage: objects that nobody keeps, but for the last few */
 
 static inline __attribute__((always_inline)) uint64_t garbage(const struct task* of, void* allocate(size_t),
@@ -27,12 +37,7 @@ static inline __attribute__((always_inline)) uint64_t garbage(const struct task*
     uint64_t* last[kept] = {0};
     const size_t end = of->bytes / 8 - 1;
     uint64_t sum = 0;
-    for (long i = 0; i < of->count; ++i) {
-        uint64_t* made = allocate(of->bytes);
-        if (is_zeroed) sum += made[0] | made[end];
-        made[0] = made[end] = (uint64_t)i;
-        last[i % kept] = made;
-    }
+    for (long i = 0; i < of->count; ++i) last[i % kept] = make(of, allocate, is_zeroed, i, &sum);
     for (int i = 0; i < kept && i < of->count; ++i) sum = sum * 31 + last[i][0] + last[i][end];
     return sum;
 }
@@ -58,14 +63,8 @@ static uint64_t many(const struct task* of) {
 
 static inline __attribute__((always_inline)) uint64_t pairs(const struct task* of, void* allocate(size_t),
                                                             int is_zeroed) {
-    const size_t end = of->bytes / 8 - 1;
     uint64_t sum = 0;
-    for (long i = 0; i < of->count; ++i) {
-        uint64_t* made = allocate(of->bytes);
-        if (is_zeroed) sum += made[0] | made[end];
-        made[0] = made[end] = (uint64_t)i;
-        GC_free(made);
-    }
+    for (long i = 0; i < of->count; ++i) GC_free(make(of, allocate, is_zeroed, i, &sum));
     return sum;
 }
 static uint64_t pair(const struct task* of) { return pairs(of, GC_malloc, 1); }

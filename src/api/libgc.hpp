@@ -224,8 +224,9 @@ void tell_of_queued();
 
 void push_finalizers(gc::ClientSink& sink);
 void finish_finalizers(gc::ClientSink& sink);
-void clear_links(gc::ClientSink& sink, bool are_long);
-void drop_dangling_links(gc::ClientSink& sink, bool are_long);
+// True: some that are left lie in objects that are dead so far.
+[[nodiscard]] bool clear_links(gc::ClientSink& sink, bool are_long);
+void drop_dangling_links(gc::ClientSink& sink, bool are_long, bool may_dangle);
 void scan_deferred(gc::ClientSink& sink, std::uintptr_t object, unsigned kind);
 void push_client_roots(gc::ClientSink& sink);
 // While marking, by any thread.

@@ -204,7 +204,7 @@ void push_finalizers(gc::ClientSink& sink) {
 void finish_finalizers(gc::ClientSink& sink) {
     mark_from_disclaimed(sink);
     sift_toggles(sink);
-    clear_links(sink, false);
+    const bool may_dangle = clear_links(sink, false);
     bool has_cycle = false;
     table.for_each([&](const AddressTable<Entry>::Entry& entry) {
         if (sink.is_marked(entry.address)) return;
@@ -215,10 +215,9 @@ void finish_finalizers(gc::ClientSink& sink) {
     });
     const std::size_t before = queued.load(std::memory_order_relaxed);  // relaxed: the world is stopped
     if (Record* taken = take_white(sink)) mark_taken(sink, taken);
-    drop_dangling_links(sink, false);
+    drop_dangling_links(sink, false, may_dangle);
     drop_dead_toggles(sink);
-    clear_links(sink, true);
-    drop_dangling_links(sink, true);
+    drop_dangling_links(sink, true, clear_links(sink, true));
     find_doomed(sink);
     find_leaks(sink);
     if (has_cycle) note_pending(pending_warning);

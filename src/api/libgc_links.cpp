@@ -37,9 +37,6 @@ public:
         if (knows_fresh_ && fresh_count_ == most_fresh_) knows_fresh_ = grow();
         if (knows_fresh_) fresh_[fresh_count_++] = address;
     }
-    // Some may lie in dead objects: found out by the walk that clears, read by the one that forgets.
-    bool has_dangling = false;  // [lock]
-
     // All links were looked at.
     void forget_new() {
         fresh_count_ = 0;
@@ -157,26 +154,26 @@ private:
 
 std::size_t link_count(bool are_long) { return links(are_long).count(); }
 
-void clear_links(gc::ClientSink& sink, bool are_long) {
-    Links& table = links(are_long);
+bool clear_links(gc::ClientSink& sink, bool are_long) {
     Homes homes(sink);
-    table.has_dangling = false;
-    table.sift(
+    bool may_dangle = false;
+    links(are_long).sift(
         sink.is_young(), [](const Links::Entry& entry) { fetch(entry.value.object); },
         [&](const Links::Entry& entry) {
             if (sink.is_marked(entry.value.object)) {
-                table.has_dangling |= homes.is_dead(entry.address);
+                may_dangle |= homes.is_dead(entry.address);
                 return false;
             }
             *reinterpret_cast<void**>(entry.address) = nullptr;
             return true;
         });
+    return may_dangle;
 }
 
-void drop_dangling_links(gc::ClientSink& sink, bool are_long) {
+void drop_dangling_links(gc::ClientSink& sink, bool are_long, bool may_dangle) {
     Links& table = links(are_long);
     Homes homes(sink);
-    if (table.has_dangling)
+    if (may_dangle)
         table.sift(
             sink.is_young(), [](const Links::Entry& entry) { fetch(entry.address); },
             [&](const Links::Entry& entry) { return homes.is_dead(entry.address); });

@@ -255,7 +255,6 @@ private:
     void conclude_cycle();
     [[nodiscard]] bool begin_marking(Mutator* self);
     void scan_threads(Marker& marker);
-    static void push_root_words(void* marker, std::uintptr_t low, std::uintptr_t high);
     void scan_roots(Marker& marker, Reading reading);
     void scan_changed_roots(Marker& marker, Reading reading);
     [[nodiscard]] static Greyer verbs_of(Marker& marker);

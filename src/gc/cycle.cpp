@@ -157,20 +157,15 @@ bool Collector::begin_marking(Mutator* self) {
 
 // ---- between the stops
 
-// For the root set, which knows of no markers.
-void Collector::push_root_words(void* marker, std::uintptr_t low, std::uintptr_t high) {
-    static_cast<Marker*>(marker)->push_roots(low, high);
-}
-
 void Collector::scan_roots(Marker& marker, Reading reading) {
     for (std::size_t job = 0; job < roots_.job_count(); ++job)
-        roots_.visit_job(job, reading, roots_tracker(), push_root_words, &marker);
+        roots_.visit_job(job, reading, roots_tracker(), Marker::push_root_words, &marker);
     now_.root_bytes = roots_.total_bytes();
 }
 
 void Collector::scan_changed_roots(Marker& marker, Reading reading) {
     for (std::size_t job = 0; job < roots_.job_count(); ++job)
-        roots_.visit_changed(job, reading, roots_tracker(), true, push_root_words, &marker);
+        roots_.visit_changed(job, reading, roots_tracker(), true, Marker::push_root_words, &marker);
 }
 
 Greyer Collector::verbs_of(Marker& marker) {

@@ -101,10 +101,7 @@ bool Marker::refill_ring() {
 bool Marker::scan_next_roots() {
     std::size_t job = 0;
     if (!space_.pool->take_job(job)) return false;
-    const auto push = [](void* self, std::uintptr_t low, std::uintptr_t high) {
-        static_cast<Marker*>(self)->push_roots(low, high);
-    };
-    space_.roots->visit(job, push, this);
+    space_.roots->visit(job, push_root_words, this);
     return true;
 }
 

@@ -84,6 +84,10 @@ public:
     // Every aligned word of [low, high): a stack, registers, static data. A word that points just behind an
     // array's last element counts for the array, unless it is tiny and conservative.
     void push_roots(std::uintptr_t low, std::uintptr_t high);
+    // push_roots() for the root set, which knows of no markers.
+    static void push_root_words(void* marker, std::uintptr_t low, std::uintptr_t high) {
+        static_cast<Marker*>(marker)->push_roots(low, high);
+    }
     // Scans the fields of the object that holds `address` without marking it: a finalizable object's
     // referents.
     void scan_fields(std::uintptr_t address);

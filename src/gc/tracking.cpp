@@ -31,7 +31,7 @@ namespace {
 constexpr std::uint64_t quick_limit(std::uint64_t one_stop_ns) { return one_stop_ns + one_stop_ns / 2; }
 constexpr std::uint64_t armed_page_ns = 40;
 // Roots are read while objects are marked, and so many bytes of them take as long as one of those.
-constexpr std::uint64_t root_object_bytes = 64;
+std::uint64_t objects_worth(const RootSet& roots) { return roots.total_bytes() / 64; }
 // Until it was measured: the time to mark an object. And to read a byte in which there is nothing.
 constexpr double first_object_ns = 12;
 constexpr double empty_byte_ns = 0.06;
@@ -82,7 +82,7 @@ bool Collector::is_quickly_marked() {
                                    static_cast<double>(last_full_.objects_at_start);
     const double each_ns = object_speed_.each_ns(first_object_ns);
     const double reading_ns = static_cast<double>(snapshot().heap_scan_bytes) * empty_byte_ns;
-    const double root_objects = static_cast<double>(roots_.total_bytes() / root_object_bytes);
+    const double root_objects = static_cast<double>(objects_worth(roots_));
     quick_ns_ = static_cast<std::uint64_t>(std::max((there * share + root_objects) * each_ns, reading_ns));
     arming_ns_ = live / os::page_bytes() * armed_page_ns;
     return quick_ns_ + arming_ns_ < one_stop_ns();
@@ -96,8 +96,7 @@ bool Collector::may_run_here(Mode mode) {
 void Collector::learn_speed(std::uint64_t stop_ns, std::uint64_t objects) {
     constexpr std::uint64_t tells_little = 2000;
     const std::uint64_t fresh = now_.live_at_start > aged_.marked ? now_.live_at_start - aged_.marked : 0;
-    const std::uint64_t amount =
-        now_.is_young ? fresh : objects + roots_.total_bytes() / root_object_bytes;
+    const std::uint64_t amount = now_.is_young ? fresh : objects + objects_worth(roots_);
     if (amount < tells_little) return;
     (now_.is_young ? new_byte_speed_ : object_speed_).note(stop_ns, amount);
 }

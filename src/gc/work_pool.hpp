@@ -97,8 +97,8 @@ public:
     [[nodiscard]] bool take_job(std::size_t& job) {
         std::size_t left = jobs_left_.load(std::memory_order_relaxed);  // relaxed: the exchange looks again
         while (left != 0) {
-            // acquire: pairs with offer_jobs(); relaxed: it is tried again
-            if (jobs_left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire,
+            // acquire: pairs with offer_jobs(); release: see is_dry(); relaxed: it is tried again
+            if (jobs_left_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel,
                                                  std::memory_order_relaxed)) {  // relaxed: as above
                 job = left - 1;
                 return true;

@@ -89,7 +89,7 @@ struct SweptShared {
     std::atomic<MarksLeft> marks_left{MarksLeft::none};  // [atomic] see above
     pages::OldMarks old_marks;  // [owner] who runs cycles; words by who sweeps
     [[nodiscard]] bool has_marks() const {
-        // relaxed: as it changes
+        // relaxed: who asks has stopped the world, or runs cycles; nobody else changes it
         return marks_left.load(std::memory_order_relaxed) != MarksLeft::none;
     }
     // [atomic] mean distance of allocation samples in bytes; 0 = none. Caches follow at their next refill.

@@ -7,7 +7,9 @@
 //   words   8 bytes a KiB of the window, a bit every 16 bytes of heap: as the map's mark words
 //
 // One mapping over a window of arenas, which the OS backs as it is written: 0.8 % of the heap. Outside of it
-// every survivor ages, which keeps garbage for longer and nothing else.
+// every survivor ages, which keeps garbage for longer and nothing else: it was made after the last cycle that
+// aged, so the page of whatever it holds, or is held by, was written since and is looked at. The same is true
+// of an object in a place whose bit is left over from one that was freed, or from a run not yet handed out.
 //
 // Floor: pages. cover() by who runs cycles, while nothing is to be swept; word() by who sweeps the span.
 // SPDX-License-Identifier: MIT

@@ -28,7 +28,8 @@ ROOT = HERE.parent.parent
 ORIGINAL = Path("/usr/lib/x86_64-linux-gnu/libgc.so.1")
 MODES = {"ours": {}, "ours, stw": {"CAIRN_GC": "stw"}, "ours, verified": {"CAIRN_VERIFY": "1"},
          "ours, young cycles verified": {"CAIRN_GC_YOUNG": "on", "CAIRN_VERIFY": "1"},
-         "ours, unaged verified": {"CAIRN_GC_YOUNG": "unaged", "CAIRN_VERIFY": "1"}}
+         "ours, unaged verified": {"CAIRN_GC_YOUNG": "unaged", "CAIRN_VERIFY": "1"},
+         "ours, never in one stop, verified": {"CAIRN_GC_STOP_MS": "0", "CAIRN_VERIFY": "1"}}
 CLIENTS = ["usr/bin/guile", "usr/bin/ecl", "usr/bin/w3m", "usr/bin/asy", "usr/bin/nix", "usr/bin/neko",
            "usr/bin/crystal", "usr/bin/M2-binary", "usr/bin/poke", "usr/bin/parser3", "usr/bin/mmv",
            "usr/lib/x86_64-linux-gnu/libguile-3.0.so.1", "usr/lib/x86_64-linux-gnu/libguile-2.2.so.1",
@@ -139,6 +140,18 @@ def check_programs(library, work, wanted):
                 continue
             alone = (0, b"ok\n") if "\n   alone: " in source.read_text() else None
             compare(f"{source.stem}, {told}", [program], library, folder=work, wanted=alone)
+            if source.stem == "trees":
+                check_stop_times(f"{source.stem}, {told}", program, library, work)
+
+
+def check_stop_times(name, program, library, work):
+    """Which variable decides whether a heap is marked in one stop."""
+    cases = [({}, True), ({"GC_PAUSE_TIME_TARGET": "0"}, False), ({"CAIRN_GC_STOP_MS": "0"}, False),
+             ({"GC_PAUSE_TIME_TARGET": "0", "CAIRN_GC_STOP_MS": "1000"}, True)]
+    for settings, expected in cases:
+        result = run([program], library, {"CAIRN_TRACE": "gc", **settings}, folder=work)
+        is_right = result[0] == 0 and (b": few conservative objects" in result[2]) == expected
+        note(f"{name}: one stop with {settings}", None if is_right else tell(result))
 
 
 def check_clients(library, work, wanted):
